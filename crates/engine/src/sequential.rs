@@ -1,0 +1,137 @@
+use crate::{Block, BlockError, BlockOutput, Overlay, Place, SystemOutput};
+use alloc::vec::Vec;
+use polity_kernel::{
+    Decoded, EndOfBlock, Halt, Invalid, Kernel, Machines, Scratch, Totals, TransactionOutput, View,
+};
+use polity_types::MachineKind;
+
+/// Executes a block's transactions one after the other.
+///
+/// Keeps memory from block to block; it holds nothing of a chain's state.
+#[derive(Default)]
+pub struct Sequential {
+    scratch: Scratch,
+}
+
+impl Sequential {
+    /// An engine without any memory yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Executes `block` on `view`, the state before it.
+    ///
+    /// # Errors
+    /// The first transaction that may not be at its place, or a failure to read
+    /// the state; nothing of the block then takes effect.
+    pub fn execute(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+    ) -> Result<BlockOutput, BlockError> {
+        let mut run = Run {
+            machines,
+            block,
+            state: Overlay::over(view),
+            scratch: &mut self.scratch,
+            output: BlockOutput::default(),
+        };
+        for machine in machines.iter() {
+            run.begin(machine.kind())?;
+        }
+        run.output.transactions = Vec::with_capacity(block.transactions.len());
+        for (index, tx) in block.transactions.iter().enumerate() {
+            run.transaction(index, tx)?;
+        }
+        for machine in machines.iter() {
+            run.end(machine.kind())?;
+        }
+        Ok(run.output)
+    }
+}
+
+struct Run<'a> {
+    machines: &'a Machines,
+    block: &'a Block,
+    state: Overlay<'a>,
+    scratch: &'a mut Scratch,
+    output: BlockOutput,
+}
+
+impl Run<'_> {
+    fn kernel(&mut self) -> Kernel<'_> {
+        Kernel::new(
+            self.machines,
+            &self.block.context,
+            &self.state,
+            self.scratch,
+        )
+    }
+
+    fn begin(&mut self, machine: MachineKind) -> Result<(), BlockError> {
+        let place = Place::Begin(machine);
+        let effects = self.kernel().begin_block(machine).map_err(at(place))?;
+        self.state
+            .apply(&effects)
+            .map_err(|error| BlockError::Overlay { place, error })?;
+        self.output.begin.push(SystemOutput {
+            machine,
+            effects,
+            end: EndOfBlock::default(),
+        });
+        self.output.totals.push((machine, Totals::default()));
+        Ok(())
+    }
+
+    fn transaction(&mut self, index: usize, tx: &Decoded) -> Result<(), BlockError> {
+        let place = Place::Transaction(index, tx.hash);
+        let used = self.output.totals_of(tx.machine);
+        if let Some(machine) = self.machines.get(tx.machine) {
+            machine
+                .admit(tx, &used, &self.block.context)
+                .map_err(|invalid| BlockError::Invalid { place, invalid })?;
+        }
+        let limit = self.block.transaction_limit;
+        let output: Result<TransactionOutput, Invalid> =
+            self.kernel().transact(tx, limit).map_err(at(place))?;
+        let output = output.map_err(|invalid| BlockError::Invalid { place, invalid })?;
+        self.state
+            .apply(&output.effects)
+            .map_err(|error| BlockError::Overlay { place, error })?;
+        let totals = self
+            .output
+            .totals
+            .iter_mut()
+            .find(|(kind, _)| *kind == tx.machine);
+        if let Some((_, totals)) = totals {
+            totals.add(&output.receipt);
+        }
+        self.output.transactions.push(output);
+        Ok(())
+    }
+
+    fn end(&mut self, machine: MachineKind) -> Result<(), BlockError> {
+        let place = Place::End(machine);
+        let outputs = core::mem::take(&mut self.output.transactions);
+        let ended = self
+            .kernel()
+            .end_block(machine, &outputs)
+            .map_err(at(place));
+        self.output.transactions = outputs;
+        let (effects, end) = ended?;
+        self.state
+            .apply(&effects)
+            .map_err(|error| BlockError::Overlay { place, error })?;
+        self.output.end.push(SystemOutput {
+            machine,
+            effects,
+            end,
+        });
+        Ok(())
+    }
+}
+
+fn at(place: Place) -> impl Fn(Halt) -> BlockError {
+    move |halt| BlockError::Halt { place, halt }
+}

@@ -1,0 +1,488 @@
+//! The one undo log of a transaction, and the cells that it covers.
+//!
+//! Accounts and slots are interned when they are first looked up, with the
+//! value that the view gave; a write changes the current value and pushes the
+//! former one on the undo log. Reliance is never undone: a reverted frame ran
+//! because of what it saw.
+
+use crate::{Code, Halt, View};
+use alloc::{format, sync::Arc, vec::Vec};
+use hashbrown::{HashMap, hash_map::Entry};
+use polity_types::{
+    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, Interval,
+    LocalKey, MachineKind, SlotEffects, U256, Value,
+};
+
+/// An account of the transaction.
+pub(crate) struct AccountCell {
+    pub(crate) id: AccountId,
+    pub(crate) original: Option<AccountRecord>,
+    pub(crate) now: AccountRecord,
+    pub(crate) existence: Option<bool>,
+    relied: Interval,
+    relied_existence: bool,
+    relied_sequence: bool,
+    relied_code: bool,
+    reset: bool,
+}
+
+impl AccountCell {
+    /// Whether the account exists now.
+    fn exists(&self) -> bool {
+        self.existence
+            .unwrap_or(self.original.is_some() || !self.now.is_empty())
+    }
+
+    pub(crate) fn peek(&self) -> Option<AccountRecord> {
+        self.exists().then_some(self.now)
+    }
+
+    /// Translates a bound on the balance now into one on the balance before
+    /// the transaction, which is what effects speak of.
+    fn before(&self, bound: U256) -> U256 {
+        let original = self.original.unwrap_or_default().balance;
+        match Delta::between(original, self.now.balance) {
+            delta if delta.is_negative() => bound.saturating_add(delta.magnitude()),
+            delta => bound.saturating_sub(delta.magnitude()),
+        }
+    }
+
+    fn effects(&self) -> AccountEffects {
+        let original = self.original.unwrap_or_default();
+        AccountEffects {
+            account: self.id,
+            existence_read: self.relied_existence.then_some(self.original.is_some()),
+            existence_write: self.existence,
+            balance_read: self.relied,
+            balance_delta: Delta::between(original.balance, self.now.balance),
+            sequence_read: self.relied_sequence.then_some(original.sequence),
+            sequence_write: (self.now.sequence != original.sequence).then_some(self.now.sequence),
+            code_read: self.relied_code.then_some(original.code),
+            code_write: (self.now.code != original.code).then_some(self.now.code),
+            storage_reset: self.reset,
+        }
+    }
+}
+
+/// A slot of the transaction.
+struct SlotCell {
+    account: u32,
+    key: LocalKey,
+    original: Option<Value>,
+    now: Value,
+}
+
+enum Undo {
+    Balance(u32, U256),
+    Sequence(u32, u64),
+    Code(u32, Option<CodeRef>),
+    Existence(u32, Option<bool>),
+    Reset(u32),
+    Slot(u32, Value),
+    Minted(U256),
+    Burned(U256),
+}
+
+/// A place in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    undo: usize,
+    events: usize,
+}
+
+/// Counts of what a transaction changed, for the meters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Growth {
+    pub(crate) writes: u64,
+    pub(crate) bytes: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Journal {
+    index: HashMap<AccountId, u32>,
+    accounts: Vec<AccountCell>,
+    slot_index: HashMap<(u32, LocalKey), u32>,
+    slots: Vec<SlotCell>,
+    codes: Vec<(B256, Arc<Code>)>,
+    block_hashes: Vec<(u64, B256)>,
+    events: Vec<Event>,
+    undo: Vec<Undo>,
+    minted: U256,
+    burned: U256,
+}
+
+fn unknown_account(account: u32) -> Halt {
+    Halt::Fault(format!(
+        "account handle {account} was not given out in this transaction"
+    ))
+}
+
+impl Journal {
+    /// Forgets the transaction, keeping the memory.
+    pub(crate) fn clear(&mut self) {
+        self.index.clear();
+        self.accounts.clear();
+        self.slot_index.clear();
+        self.slots.clear();
+        self.codes.clear();
+        self.block_hashes.clear();
+        self.events.clear();
+        self.undo.clear();
+        self.minted = U256::ZERO;
+        self.burned = U256::ZERO;
+    }
+
+    /// The handle of an account, and whether the view was asked for it.
+    pub(crate) fn intern(&mut self, id: &AccountId, view: &dyn View) -> Result<(u32, bool), Halt> {
+        match self.index.entry(*id) {
+            Entry::Occupied(entry) => Ok((*entry.get(), false)),
+            Entry::Vacant(entry) => {
+                let original = view.account(id)?;
+                let account = u32::try_from(self.accounts.len())
+                    .map_err(|_| Halt::Fault("more than 2^32 accounts".into()))?;
+                entry.insert(account);
+                self.accounts.push(AccountCell {
+                    id: *id,
+                    original,
+                    now: original.unwrap_or_default(),
+                    existence: None,
+                    relied: Interval::ANY,
+                    relied_existence: false,
+                    relied_sequence: false,
+                    relied_code: false,
+                    reset: false,
+                });
+                Ok((account, true))
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, account: u32) -> Result<&AccountCell, Halt> {
+        self.accounts
+            .get(account as usize)
+            .ok_or_else(|| unknown_account(account))
+    }
+
+    fn get_mut(&mut self, account: u32) -> Result<&mut AccountCell, Halt> {
+        self.accounts
+            .get_mut(account as usize)
+            .ok_or_else(|| unknown_account(account))
+    }
+
+    pub(crate) fn owner(&self, account: u32) -> Result<MachineKind, Halt> {
+        Ok(self.get(account)?.id.machine)
+    }
+
+    pub(crate) fn rely_existence(&mut self, account: u32) -> Result<(), Halt> {
+        self.get_mut(account)?.relied_existence = true;
+        Ok(())
+    }
+
+    pub(crate) fn rely_sequence(&mut self, account: u32) -> Result<u64, Halt> {
+        let cell = self.get_mut(account)?;
+        cell.relied_sequence = true;
+        Ok(cell.now.sequence)
+    }
+
+    pub(crate) fn rely_code(&mut self, account: u32) -> Result<Option<CodeRef>, Halt> {
+        let cell = self.get_mut(account)?;
+        cell.relied_code = true;
+        Ok(cell.now.code)
+    }
+
+    pub(crate) fn rely_balance(&mut self, account: u32, lo: U256, hi: U256) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        cell.relied.require_at_least(lo);
+        cell.relied.require_at_most(hi);
+        Ok(())
+    }
+
+    pub(crate) fn balance(&mut self, account: u32) -> Result<U256, Halt> {
+        let cell = self.get_mut(account)?;
+        cell.relied.pin(cell.original.unwrap_or_default().balance);
+        Ok(cell.now.balance)
+    }
+
+    pub(crate) fn credit(&mut self, account: u32, amount: U256) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        let before = cell.now.balance;
+        cell.now.balance = before
+            .checked_add(amount)
+            .ok_or_else(|| Halt::Fault(format!("the balance of {} passes 2^256", cell.id)))?;
+        if !amount.is_zero() {
+            self.undo.push(Undo::Balance(account, before));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn debit(&mut self, account: u32, amount: U256) -> Result<bool, Halt> {
+        let cell = self.get_mut(account)?;
+        let before = cell.now.balance;
+        let Some(after) = before.checked_sub(amount) else {
+            // The amount exceeds a balance, so it is at least 1.
+            let below = cell.before(amount.saturating_sub(U256::ONE));
+            cell.relied.require_at_most(below);
+            return Ok(false);
+        };
+        let least = cell.before(amount);
+        cell.relied.require_at_least(least);
+        cell.now.balance = after;
+        if !amount.is_zero() {
+            self.undo.push(Undo::Balance(account, before));
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn mint(&mut self, amount: U256) {
+        self.undo.push(Undo::Minted(self.minted));
+        self.minted = self.minted.wrapping_add(amount);
+    }
+
+    pub(crate) fn burn(&mut self, amount: U256) {
+        self.undo.push(Undo::Burned(self.burned));
+        self.burned = self.burned.wrapping_add(amount);
+    }
+
+    pub(crate) fn set_sequence(&mut self, account: u32, sequence: u64) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        let before = core::mem::replace(&mut cell.now.sequence, sequence);
+        self.undo.push(Undo::Sequence(account, before));
+        Ok(())
+    }
+
+    pub(crate) fn set_code(
+        &mut self,
+        account: u32,
+        code: Option<(CodeRef, Arc<Code>)>,
+    ) -> Result<(), Halt> {
+        let reference = code.as_ref().map(|(reference, _)| *reference);
+        let cell = self.get_mut(account)?;
+        let before = core::mem::replace(&mut cell.now.code, reference);
+        self.undo.push(Undo::Code(account, before));
+        // A code is content: it stays when the reference to it is undone.
+        if let Some((reference, code)) = code
+            && self.new_code(&reference.hash).is_none()
+        {
+            self.codes.push((reference.hash, code));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn new_code(&self, hash: &B256) -> Option<&Arc<Code>> {
+        self.codes
+            .iter()
+            .find(|(known, _)| known == hash)
+            .map(|(_, code)| code)
+    }
+
+    pub(crate) fn set_existence(&mut self, account: u32, exists: bool) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        let before = cell.existence.replace(exists);
+        self.undo.push(Undo::Existence(account, before));
+        Ok(())
+    }
+
+    /// The value of a slot, and whether the view was asked for it.
+    pub(crate) fn read(
+        &mut self,
+        account: u32,
+        key: &LocalKey,
+        view: &dyn View,
+    ) -> Result<(Value, bool), Halt> {
+        if let Some(slot) = self.slot(account, key) {
+            return Ok((slot.now.clone(), false));
+        }
+        let cell = self.get(account)?;
+        if cell.reset {
+            return Ok((Value::Empty, false));
+        }
+        let value = view.slot(&cell.id, key)?;
+        self.push_slot(account, key.clone(), Some(value.clone()), value.clone())?;
+        Ok((value, true))
+    }
+
+    pub(crate) fn write(&mut self, account: u32, key: &LocalKey, value: Value) -> Result<(), Halt> {
+        self.get(account)?;
+        let index = match self.slot_index.get(&(account, key.clone())) {
+            Some(index) => *index,
+            None => self.push_slot(account, key.clone(), None, Value::Empty)?,
+        };
+        if let Some(slot) = self.slots.get_mut(index as usize) {
+            let before = core::mem::replace(&mut slot.now, value);
+            self.undo.push(Undo::Slot(index, before));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reset_storage(&mut self, account: u32) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        if !core::mem::replace(&mut cell.reset, true) {
+            self.undo.push(Undo::Reset(account));
+        }
+        for (index, slot) in (0u32..).zip(&mut self.slots) {
+            if slot.account == account && !slot.now.is_empty() {
+                let before = core::mem::take(&mut slot.now);
+                self.undo.push(Undo::Slot(index, before));
+            }
+        }
+        Ok(())
+    }
+
+    fn slot(&self, account: u32, key: &LocalKey) -> Option<&SlotCell> {
+        let index = self.slot_index.get(&(account, key.clone()))?;
+        self.slots.get(*index as usize)
+    }
+
+    fn push_slot(
+        &mut self,
+        account: u32,
+        key: LocalKey,
+        original: Option<Value>,
+        now: Value,
+    ) -> Result<u32, Halt> {
+        let index = u32::try_from(self.slots.len())
+            .map_err(|_| Halt::Fault("more than 2^32 slots".into()))?;
+        self.slot_index.insert((account, key.clone()), index);
+        self.slots.push(SlotCell {
+            account,
+            key,
+            original,
+            now,
+        });
+        Ok(index)
+    }
+
+    pub(crate) fn block_hash(&mut self, number: u64, view: &dyn View) -> Result<B256, Halt> {
+        if let Some((_, hash)) = self.block_hashes.iter().find(|(known, _)| *known == number) {
+            return Ok(*hash);
+        }
+        let hash = view.block_hash(number)?;
+        self.block_hashes.push((number, hash));
+        Ok(hash)
+    }
+
+    pub(crate) fn emit(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            undo: self.undo.len(),
+            events: self.events.len(),
+        }
+    }
+
+    pub(crate) fn revert(&mut self, mark: Mark) {
+        self.events.truncate(mark.events);
+        while self.undo.len() > mark.undo {
+            let Some(undo) = self.undo.pop() else { return };
+            match undo {
+                Undo::Balance(account, before) => {
+                    self.restore(account, |cell| cell.now.balance = before);
+                }
+                Undo::Sequence(account, before) => {
+                    self.restore(account, |cell| cell.now.sequence = before);
+                }
+                Undo::Code(account, before) => {
+                    self.restore(account, |cell| cell.now.code = before);
+                }
+                Undo::Existence(account, before) => {
+                    self.restore(account, |cell| cell.existence = before);
+                }
+                Undo::Reset(account) => self.restore(account, |cell| cell.reset = false),
+                Undo::Slot(index, before) => {
+                    if let Some(slot) = self.slots.get_mut(index as usize) {
+                        slot.now = before;
+                    }
+                }
+                Undo::Minted(before) => self.minted = before,
+                Undo::Burned(before) => self.burned = before,
+            }
+        }
+    }
+
+    fn restore(&mut self, account: u32, with: impl FnOnce(&mut AccountCell)) {
+        if let Some(cell) = self.accounts.get_mut(account as usize) {
+            with(cell);
+        }
+    }
+
+    /// Hands out the effects and forgets the transaction. Fails where the
+    /// native asset is not conserved: what the balances gained is what was
+    /// minted less what was burned.
+    pub(crate) fn finish(&mut self) -> Result<(Effects, Growth), Halt> {
+        let mut growth = Growth::default();
+        let mut gained = U256::ZERO;
+        let mut accounts = Vec::with_capacity(self.accounts.len());
+        for cell in &self.accounts {
+            let original = cell.original.unwrap_or_default().balance;
+            gained = gained.wrapping_add(cell.now.balance.wrapping_sub(original));
+            if !cell.exists() && !cell.now.is_empty() {
+                return Err(Halt::Fault(format!(
+                    "{} was removed but is not empty",
+                    cell.id
+                )));
+            }
+            let effects = cell.effects();
+            growth.writes += u64::from(effects.writes_record());
+            accounts.push(effects);
+        }
+        if gained != self.minted.wrapping_sub(self.burned) {
+            return Err(Halt::Fault(format!(
+                "the native asset is not conserved: balances changed by {gained}, minted {}, \
+                 burned {} (modulo 2^256)",
+                self.minted, self.burned
+            )));
+        }
+        let mut slots = Vec::with_capacity(self.slots.len());
+        for SlotCell {
+            account,
+            key,
+            original,
+            now,
+        } in self.slots.drain(..)
+        {
+            let reset = self
+                .accounts
+                .get(account as usize)
+                .is_some_and(|cell| cell.reset);
+            // After a reset the base of a write is the empty slot. A slot that
+            // was written blindly is listed even where the value may be the
+            // same: nobody looked.
+            let changed = match &original {
+                Some(_) if reset => !now.is_empty(),
+                Some(original) => *original != now,
+                None => !(reset && now.is_empty()),
+            };
+            if changed {
+                growth.writes += 1;
+                growth.bytes += now.len() as u64;
+            }
+            slots.push(SlotEffects {
+                account,
+                key,
+                read: original,
+                write: changed.then_some(now),
+            });
+        }
+        let mut codes = Vec::new();
+        for (hash, code) in self.codes.drain(..) {
+            let refers = |effects: &AccountEffects| matches!(effects.code_write, Some(Some(reference)) if reference.hash == hash);
+            if accounts.iter().any(refers) {
+                growth.bytes += code.bytes().len() as u64;
+                codes.push((hash, code.bytes().clone()));
+            }
+        }
+        let effects = Effects {
+            accounts,
+            slots,
+            codes,
+            block_hashes: core::mem::take(&mut self.block_hashes),
+            events: core::mem::take(&mut self.events),
+            minted: self.minted,
+            burned: self.burned,
+        };
+        self.clear();
+        Ok((effects, growth))
+    }
+}

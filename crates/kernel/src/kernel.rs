@@ -1,0 +1,501 @@
+use crate::{
+    Account, BlockContext, Call, Code, Decoded, EndOfBlock, Halt, Host, Machine, Machines, Outcome,
+    Session, Transacted, TransactionOutput, View,
+    journal::{Journal, Mark},
+};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use polity_types::{
+    AccountId, AccountRecord, B256, CodeRef, Effects, Event, LocalKey, MachineKind, Meter,
+    Resources, U256, Value,
+};
+
+/// The most frames of the kernel's call stack: calls from machine to machine,
+/// one inside the other. A machine's own calls have that machine's own limit.
+pub const MAX_DEPTH: usize = 64;
+
+/// What is being executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A machine's work at the begin or the end of a block, which may mint.
+    System,
+    /// A transaction.
+    Transaction,
+}
+
+/// A place to which [`Host::revert`] can go back.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    journal: Mark,
+    sessions: Vec<(MachineKind, u64)>,
+}
+
+/// Memory that one transaction leaves to the next: one per worker, reused for
+/// as long as wanted.
+#[derive(Default)]
+pub struct Scratch {
+    journal: Journal,
+    frames: Vec<Frame>,
+    sessions: Vec<(MachineKind, Option<Box<dyn Session>>)>,
+}
+
+struct Frame {
+    machine: MachineKind,
+    account: Option<AccountId>,
+    read_only: bool,
+    /// What the frame may use, and what had been used when it was opened.
+    limit: Resources,
+    before: Resources,
+}
+
+/// The kernel during one transaction (or one machine's begin or end of a
+/// block): the [`Host`] of every machine that takes part.
+pub struct Kernel<'a> {
+    machines: &'a Machines,
+    block: &'a BlockContext,
+    view: &'a dyn View,
+    phase: Phase,
+    used: Resources,
+    journal: &'a mut Journal,
+    frames: &'a mut Vec<Frame>,
+    sessions: &'a mut Vec<(MachineKind, Option<Box<dyn Session>>)>,
+    /// Stands in for the session where no machine runs.
+    no_session: Option<Box<dyn Session>>,
+}
+
+impl<'a> Kernel<'a> {
+    /// A kernel over the state that `view` shows, in memory of `scratch`.
+    pub fn new(
+        machines: &'a Machines,
+        block: &'a BlockContext,
+        view: &'a dyn View,
+        scratch: &'a mut Scratch,
+    ) -> Self {
+        let Scratch {
+            journal,
+            frames,
+            sessions,
+        } = scratch;
+        journal.clear();
+        frames.clear();
+        for (_, session) in sessions.iter_mut() {
+            if let Some(session) = session {
+                session.clear();
+            }
+        }
+        Self {
+            machines,
+            block,
+            view,
+            phase: Phase::Transaction,
+            used: Resources::default(),
+            journal,
+            frames,
+            sessions,
+            no_session: None,
+        }
+    }
+
+    /// Executes a transaction on its machine. `limit` bounds the meters beside
+    /// the machine's own gas; a transaction that needs more is invalid.
+    ///
+    /// An error leaves nothing behind, and neither does an invalid transaction.
+    pub fn transact(
+        mut self,
+        tx: &Decoded,
+        limit: Resources,
+    ) -> Result<Result<TransactionOutput, crate::Invalid>, Halt> {
+        let transacted = match self.enter(tx.machine, limit, |machine, host| {
+            machine.transact(tx, host)
+        }) {
+            Err(Halt::Exhausted(meter)) => {
+                return Ok(Err(crate::Invalid {
+                    code: "RESOURCES_EXHAUSTED",
+                    reason: format!(
+                        "needs more than the transaction's limit of {}",
+                        meter.name()
+                    ),
+                }));
+            }
+            other => other?,
+        };
+        match transacted {
+            Transacted::Invalid(invalid) => Ok(Err(invalid)),
+            Transacted::Included(mut receipt) => {
+                let effects = self.finish()?;
+                receipt.used = self.used;
+                Ok(Ok(TransactionOutput { effects, receipt }))
+            }
+        }
+    }
+
+    /// Runs a machine's work before the first transaction.
+    pub fn begin_block(mut self, machine: MachineKind) -> Result<Effects, Halt> {
+        self.phase = Phase::System;
+        self.enter(machine, Resources::UNLIMITED, |machine, host| {
+            machine.begin_block(host)
+        })?;
+        self.finish()
+    }
+
+    /// Runs a machine's work after the last transaction.
+    pub fn end_block(
+        mut self,
+        machine: MachineKind,
+        outputs: &[TransactionOutput],
+    ) -> Result<(Effects, EndOfBlock), Halt> {
+        self.phase = Phase::System;
+        let end = self.enter(machine, Resources::UNLIMITED, |machine, host| {
+            machine.end_block(outputs, host)
+        })?;
+        Ok((self.finish()?, end))
+    }
+
+    fn enter<T>(
+        &mut self,
+        kind: MachineKind,
+        limit: Resources,
+        run: impl FnOnce(&dyn Machine, &mut dyn Host) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let machine = self.machine(kind)?;
+        self.frames.push(Frame {
+            machine: kind,
+            account: None,
+            read_only: false,
+            limit,
+            before: self.used,
+        });
+        let result = run(machine, self);
+        self.frames.pop();
+        result
+    }
+
+    fn machine(&self, kind: MachineKind) -> Result<&'a dyn Machine, Halt> {
+        let machines = self.machines;
+        machines
+            .get(kind)
+            .ok_or_else(|| Halt::Fault(format!("no machine with the kind {kind} is registered")))
+    }
+
+    fn finish(&mut self) -> Result<Effects, Halt> {
+        let (effects, growth) = self.journal.finish()?;
+        self.used.writes = growth.writes;
+        self.used.growth = growth.bytes;
+        Ok(effects)
+    }
+
+    fn current(&self) -> MachineKind {
+        self.frames
+            .last()
+            .map_or(MachineKind::KERNEL, |frame| frame.machine)
+    }
+
+    /// Refuses a change of an account of another machine's address space, or
+    /// in a read-only frame.
+    fn guard(&self, account: Account) -> Result<(), Halt> {
+        self.guard_read_only()?;
+        let owner = self.journal.owner(account.0)?;
+        if owner == self.current() {
+            return Ok(());
+        }
+        Err(Halt::Fault(format!(
+            "machine {} changes an account of machine {owner}",
+            self.current()
+        )))
+    }
+
+    fn guard_read_only(&self) -> Result<(), Halt> {
+        if self.is_read_only() {
+            return Err(Halt::Fault(format!(
+                "machine {} changes the state in a read-only frame",
+                self.current()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Opens the callee's frame, moves the value and runs the callee's machine.
+    fn run_call(&mut self, call: Call) -> Result<Outcome, Halt> {
+        let target = self.account(&call.target)?;
+        let code = self.journal.rely_code(target.0)?;
+        let kind = code.map_or(call.target.machine, |code| code.machine);
+        if !call.value.is_zero() {
+            if call.read_only {
+                return Ok(Outcome::failed("ValueInReadOnlyCall"));
+            }
+            let caller = self.account(&call.caller)?;
+            if !self.journal.debit(caller.0, call.value)? {
+                return Ok(Outcome::failed("InsufficientBalance"));
+            }
+            self.journal.credit(target.0, call.value)?;
+        }
+        let Some(machine) = self.machines.get(kind) else {
+            return Ok(Outcome::failed("NoMachineForTarget"));
+        };
+        self.frames.push(Frame {
+            machine: kind,
+            account: Some(call.target),
+            read_only: call.read_only,
+            limit: call.limit,
+            before: self.used,
+        });
+        let outcome = self
+            .charge(Meter::Frames, 1)
+            .and_then(|()| machine.call(call, self));
+        self.frames.pop();
+        outcome
+    }
+
+    /// The meter that the current frame has exhausted, if any.
+    fn exhausted(&self) -> Option<Meter> {
+        let frame = self.frames.last()?;
+        Meter::ALL.into_iter().find(|meter| {
+            self.used
+                .get(*meter)
+                .saturating_sub(frame.before.get(*meter))
+                > frame.limit.get(*meter)
+        })
+    }
+}
+
+impl Host for Kernel<'_> {
+    fn block(&self) -> &BlockContext {
+        self.block
+    }
+
+    fn is_read_only(&self) -> bool {
+        self.frames.last().is_some_and(|frame| frame.read_only)
+    }
+
+    fn account(&mut self, id: &AccountId) -> Result<Account, Halt> {
+        let (account, fetched) = self.journal.intern(id, self.view)?;
+        if fetched {
+            self.charge(Meter::Reads, 1)?;
+        }
+        Ok(Account(account))
+    }
+
+    fn id(&self, account: Account) -> Result<AccountId, Halt> {
+        Ok(self.journal.get(account.0)?.id)
+    }
+
+    fn peek(&self, account: Account) -> Result<Option<AccountRecord>, Halt> {
+        Ok(self.journal.get(account.0)?.peek())
+    }
+
+    fn original(&self, account: Account) -> Result<Option<AccountRecord>, Halt> {
+        Ok(self.journal.get(account.0)?.original)
+    }
+
+    fn rely_existence(&mut self, account: Account) -> Result<(), Halt> {
+        self.journal.rely_existence(account.0)
+    }
+
+    fn rely_sequence(&mut self, account: Account) -> Result<(), Halt> {
+        self.journal.rely_sequence(account.0).map(drop)
+    }
+
+    fn rely_code(&mut self, account: Account) -> Result<(), Halt> {
+        self.journal.rely_code(account.0).map(drop)
+    }
+
+    fn rely_balance(&mut self, account: Account, lo: U256, hi: U256) -> Result<(), Halt> {
+        self.journal.rely_balance(account.0, lo, hi)
+    }
+
+    fn balance(&mut self, account: Account) -> Result<U256, Halt> {
+        self.journal.balance(account.0)
+    }
+
+    fn sequence(&mut self, account: Account) -> Result<u64, Halt> {
+        self.journal.rely_sequence(account.0)
+    }
+
+    fn code(&mut self, account: Account) -> Result<Option<CodeRef>, Halt> {
+        self.journal.rely_code(account.0)
+    }
+
+    fn code_by_hash(&mut self, hash: &B256) -> Result<Arc<Code>, Halt> {
+        if let Some(code) = self.journal.new_code(hash) {
+            return Ok(code.clone());
+        }
+        let code = self.view.code(hash)?;
+        self.charge(Meter::Reads, 1)?;
+        Ok(code)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Halt> {
+        self.journal.block_hash(number, self.view)
+    }
+
+    fn read(&mut self, account: Account, key: &LocalKey) -> Result<Value, Halt> {
+        let (value, fetched) = self.journal.read(account.0, key, self.view)?;
+        if fetched {
+            self.charge(Meter::Reads, 1)?;
+        }
+        Ok(value)
+    }
+
+    fn write(&mut self, account: Account, key: &LocalKey, value: Value) -> Result<(), Halt> {
+        self.guard(account)?;
+        self.journal.write(account.0, key, value)
+    }
+
+    fn reset_storage(&mut self, account: Account) -> Result<(), Halt> {
+        self.guard(account)?;
+        self.journal.reset_storage(account.0)
+    }
+
+    fn set_sequence(&mut self, account: Account, sequence: u64) -> Result<(), Halt> {
+        self.guard(account)?;
+        self.journal.set_sequence(account.0, sequence)
+    }
+
+    fn set_code(
+        &mut self,
+        account: Account,
+        code: Option<(CodeRef, Arc<Code>)>,
+    ) -> Result<(), Halt> {
+        self.guard(account)?;
+        self.journal.set_code(account.0, code)
+    }
+
+    fn set_existence(&mut self, account: Account, exists: bool) -> Result<(), Halt> {
+        self.guard(account)?;
+        self.journal.set_existence(account.0, exists)
+    }
+
+    fn credit(&mut self, account: Account, amount: U256) -> Result<(), Halt> {
+        self.guard_read_only()?;
+        self.journal.credit(account.0, amount)
+    }
+
+    fn debit(&mut self, account: Account, amount: U256) -> Result<bool, Halt> {
+        self.guard(account)?;
+        self.journal.debit(account.0, amount)
+    }
+
+    fn burn(&mut self, amount: U256) -> Result<(), Halt> {
+        self.guard_read_only()?;
+        self.journal.burn(amount);
+        Ok(())
+    }
+
+    fn mint(&mut self, amount: U256) -> Result<(), Halt> {
+        if self.phase != Phase::System {
+            return Err(Halt::Fault(format!(
+                "machine {} mints the native asset in a transaction",
+                self.current()
+            )));
+        }
+        self.journal.mint(amount);
+        Ok(())
+    }
+
+    fn emit(&mut self, event: Event) -> Result<(), Halt> {
+        self.guard_read_only()?;
+        self.journal.emit(event);
+        Ok(())
+    }
+
+    fn charge(&mut self, meter: Meter, amount: u64) -> Result<(), Halt> {
+        let used = self.used.get_mut(meter);
+        *used = used.saturating_add(amount);
+        let Some(frame) = self.frames.last() else {
+            return Ok(());
+        };
+        if used.saturating_sub(frame.before.get(meter)) > frame.limit.get(meter) {
+            return Err(Halt::Exhausted(meter));
+        }
+        Ok(())
+    }
+
+    fn left(&self) -> Resources {
+        self.frames.last().map_or(Resources::UNLIMITED, |frame| {
+            frame.limit.left(&self.used.left(&frame.before))
+        })
+    }
+
+    fn checkpoint(&mut self) -> Checkpoint {
+        let sessions = self
+            .sessions
+            .iter_mut()
+            .filter_map(|(kind, session)| Some((*kind, session.as_mut()?.mark())))
+            .collect();
+        Checkpoint {
+            journal: self.journal.mark(),
+            sessions,
+        }
+    }
+
+    fn revert(&mut self, checkpoint: Checkpoint) {
+        self.journal.revert(checkpoint.journal);
+        for (kind, session) in self.sessions.iter_mut() {
+            let Some(session) = session else { continue };
+            match checkpoint
+                .sessions
+                .iter()
+                .find(|(marked, _)| marked == kind)
+            {
+                Some((_, mark)) => session.revert(*mark),
+                // It was opened after the checkpoint.
+                None => session.clear(),
+            }
+        }
+    }
+
+    fn call(&mut self, mut call: Call) -> Result<Outcome, Halt> {
+        if self.frames.len() >= MAX_DEPTH {
+            return Ok(Outcome::failed("CallDepth"));
+        }
+        // Neither the caller's account nor its rights can be made up.
+        if let Some(Frame {
+            account: Some(account),
+            ..
+        }) = self.frames.last()
+        {
+            call.caller = *account;
+        } else if call.caller.machine != self.current() {
+            return Err(Halt::Fault(format!(
+                "machine {} calls in the name of {}",
+                self.current(),
+                call.caller
+            )));
+        }
+        call.read_only |= self.is_read_only();
+        call.limit = call.limit.min(&self.left());
+        let checkpoint = self.checkpoint();
+        let outcome = match self.run_call(call) {
+            // The callee's limit was reached. If the caller's own was reached
+            // with it, the caller ends as well.
+            Err(Halt::Exhausted(meter)) => {
+                if let Some(meter) = self.exhausted() {
+                    return Err(Halt::Exhausted(meter));
+                }
+                Outcome::failed(&format!("OutOf:{}", meter.name()))
+            }
+            other => other?,
+        };
+        if !outcome.status.is_success() {
+            self.revert(checkpoint);
+        }
+        Ok(outcome)
+    }
+
+    fn session(&mut self) -> &mut Option<Box<dyn Session>> {
+        let kind = self.current();
+        if kind == MachineKind::KERNEL {
+            return &mut self.no_session;
+        }
+        let at = match self.sessions.iter().position(|(known, _)| *known == kind) {
+            Some(at) => at,
+            None => {
+                self.sessions.push((kind, None));
+                self.sessions.len() - 1
+            }
+        };
+        match self.sessions.get_mut(at) {
+            Some((_, session)) => session,
+            None => &mut self.no_session,
+        }
+    }
+}

@@ -1,0 +1,52 @@
+use crate::Machine;
+use alloc::{sync::Arc, vec::Vec};
+use polity_types::MachineKind;
+
+/// The machines of a chain, in the order of registration.
+#[derive(Clone, Default)]
+pub struct Machines(Vec<Arc<dyn Machine>>);
+
+/// Two machines with the same kind byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("machine kind {kind} is taken by `{first}`; `{second}` needs another")]
+pub struct RegistrationError {
+    /// The byte both claim.
+    pub kind: MachineKind,
+    /// The machine registered before.
+    pub first: &'static str,
+    /// The machine refused.
+    pub second: &'static str,
+}
+
+impl Machines {
+    /// Adds a machine.
+    pub fn with(mut self, machine: impl Machine + 'static) -> Result<Self, RegistrationError> {
+        if let Some(first) = self.get(machine.kind()) {
+            return Err(RegistrationError {
+                kind: machine.kind(),
+                first: first.name(),
+                second: machine.name(),
+            });
+        }
+        self.0.push(Arc::new(machine));
+        Ok(self)
+    }
+
+    /// The machine with this kind.
+    pub fn get(&self, kind: MachineKind) -> Option<&dyn Machine> {
+        self.iter().find(|machine| machine.kind() == kind)
+    }
+
+    /// All machines, in the order of registration.
+    pub fn iter(&self) -> impl Iterator<Item = &dyn Machine> {
+        self.0.iter().map(|machine| &**machine)
+    }
+}
+
+impl core::fmt::Debug for Machines {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_list()
+            .entries(self.iter().map(Machine::name))
+            .finish()
+    }
+}
