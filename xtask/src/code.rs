@@ -23,10 +23,7 @@ pub fn strip(source: &str, strings: Strings) -> String {
         } else if let Some(len) = (!after_word).then(|| raw_string(rest)).flatten() {
             (len, strings == Strings::Keep)
         } else if first == '"' {
-            (
-                1 + quoted(rest.get(1..).unwrap_or_default(), '"'),
-                strings == Strings::Keep,
-            )
+            (1 + quoted(rest.get(1..).unwrap_or_default(), '"'), strings == Strings::Keep)
         } else if let Some(len) = char_literal(rest) {
             (len, strings == Strings::Keep)
         } else {
@@ -46,8 +43,7 @@ pub fn strip(source: &str, strings: Strings) -> String {
 
 /// The identifiers and keywords of a line of code.
 pub fn identifiers(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| !is_word(c))
-        .filter(|word| !word.is_empty())
+    line.split(|c: char| !is_word(c)).filter(|word| !word.is_empty())
 }
 
 /// The words that an identifier is put together from, in lower case, and each pair of neighbours
@@ -71,11 +67,8 @@ pub fn words(identifier: &str) -> Vec<String> {
         }
     }
     words.retain(|word| !word.is_empty());
-    let pairs: Vec<String> = words
-        .iter()
-        .zip(words.iter().skip(1))
-        .map(|(a, b)| format!("{a}{b}"))
-        .collect();
+    let pairs: Vec<String> =
+        words.iter().zip(words.iter().skip(1)).map(|(a, b)| format!("{a}{b}")).collect();
     words.extend(pairs);
     words
 }
@@ -110,17 +103,13 @@ fn block_comment(text: &str) -> usize {
 /// The length of the raw string that `text` starts with, if it starts with one.
 fn raw_string(text: &str) -> Option<usize> {
     let prefix = ["r", "br", "cr"].into_iter().find(|prefix| {
-        text.strip_prefix(prefix)
-            .is_some_and(|rest| rest.trim_start_matches('#').starts_with('"'))
+        text.strip_prefix(prefix).is_some_and(|rest| rest.trim_start_matches('#').starts_with('"'))
     })?;
     let rest = text.get(prefix.len()..)?;
     let hashes = rest.len() - rest.trim_start_matches('#').len();
     let opened = prefix.len() + hashes + 1;
     let close = format!("\"{}", "#".repeat(hashes));
-    let end = text
-        .get(opened..)?
-        .find(&close)
-        .map(|found| opened + found + close.len());
+    let end = text.get(opened..)?.find(&close).map(|found| opened + found + close.len());
     Some(end.unwrap_or(text.len()))
 }
 
@@ -152,16 +141,8 @@ mod tests {
     #[test]
     fn comments_go_and_code_stays() {
         let source = "a // b\n/* c /* d */ e\n */ f /// g\nh";
-        assert_eq!(
-            strip(source, Strings::Keep)
-                .split_whitespace()
-                .collect::<String>(),
-            "afh"
-        );
-        assert_eq!(
-            strip(source, Strings::Keep).lines().count(),
-            source.lines().count()
-        );
+        assert_eq!(strip(source, Strings::Keep).split_whitespace().collect::<String>(), "afh");
+        assert_eq!(strip(source, Strings::Keep).lines().count(), source.lines().count());
     }
 
     #[test]
@@ -179,10 +160,7 @@ mod tests {
     #[test]
     fn escapes_do_not_end_a_literal() {
         let source = r#"f("\" // ", '\'', '\\', b'\n') // gone"#;
-        assert_eq!(
-            strip(source, Strings::Keep).trim_end(),
-            source.trim_end_matches(" // gone")
-        );
+        assert_eq!(strip(source, Strings::Keep).trim_end(), source.trim_end_matches(" // gone"));
     }
 
     #[test]

@@ -38,11 +38,7 @@ impl Violation {
         what: impl Into<String>,
         todo: impl Into<String>,
     ) -> Self {
-        Self {
-            place: place.into(),
-            what: what.into(),
-            todo: todo.into(),
-        }
+        Self { place: place.into(), what: what.into(), todo: todo.into() }
     }
 }
 

@@ -1,9 +1,6 @@
 //! `cargo run -p xtask -- tidy`: list the places where the repository breaks its own rules.
 
-#![expect(
-    clippy::print_stdout,
-    reason = "the list of violations is this binary's result"
-)]
+#![expect(clippy::print_stdout, reason = "the list of violations is this binary's result")]
 
 use std::{env, process::ExitCode};
 
@@ -26,14 +23,6 @@ fn main() -> ExitCode {
     for violation in &violations {
         println!("{violation}");
     }
-    println!(
-        "tidy: {} files read, {} violations",
-        tree.len(),
-        violations.len()
-    );
-    if violations.is_empty() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    println!("tidy: {} files read, {} violations", tree.len(), violations.len());
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -30,9 +30,7 @@ struct Dependency<'a> {
 /// Checks every rule of this module.
 pub fn check(tree: &Tree) -> Vec<Violation> {
     let mut found = Vec::new();
-    let root = tree
-        .get("Cargo.toml")
-        .and_then(|text| parse("Cargo.toml", text, &mut found));
+    let root = tree.get("Cargo.toml").and_then(|text| parse("Cargo.toml", text, &mut found));
     let packages = packages(tree, &mut found);
     let aliases = aliases(root.as_ref());
     for package in &packages {
@@ -80,12 +78,7 @@ fn packages(tree: &Tree, found: &mut Vec<Violation>) -> Vec<Package> {
             }
             None => None,
         };
-        packages.push(Package {
-            folder: folder.to_owned(),
-            name,
-            room,
-            manifest,
-        });
+        packages.push(Package { folder: folder.to_owned(), name, room, manifest });
     }
     packages
 }
@@ -102,9 +95,8 @@ fn dependency_law(
     let mut found = Vec::new();
     for dependency in dependencies(&package.manifest) {
         let renamed = dependency.value.get("package").and_then(Value::as_str);
-        let name = renamed
-            .or_else(|| aliases.get(dependency.key).copied())
-            .unwrap_or(dependency.key);
+        let name =
+            renamed.or_else(|| aliases.get(dependency.key).copied()).unwrap_or(dependency.key);
         let Some(target) = packages.iter().find(|package| package.name == name) else {
             continue;
         };
@@ -129,10 +121,7 @@ fn dependency_law(
             None if *dev && target.folder == TESTKIT => {}
             None => found.push(Violation::new(
                 place,
-                format!(
-                    "[{section}] `{name}`: `{}` is no room of the house",
-                    target.folder
-                ),
+                format!("[{section}] `{name}`: `{}` is no room of the house", target.folder),
                 "move what is needed into a room (only dev-dependencies may use testkit)",
             )),
         }
@@ -149,13 +138,7 @@ fn inheritance(package: &Package) -> Vec<Violation> {
     }
     let place = format!("{}/Cargo.toml", package.folder);
     let mut found = Vec::new();
-    for Dependency {
-        section,
-        key,
-        value,
-        ..
-    } in dependencies(manifest)
-    {
+    for Dependency { section, key, value, .. } in dependencies(manifest) {
         if !inherits(Some(value)) {
             found.push(Violation::new(
                 &place,
@@ -177,31 +160,20 @@ fn inheritance(package: &Package) -> Vec<Violation> {
 }
 
 fn inherits(value: Option<&Value>) -> bool {
-    value
-        .and_then(|value| value.get("workspace"))
-        .and_then(Value::as_bool)
-        == Some(true)
+    value.and_then(|value| value.get("workspace")).and_then(Value::as_bool) == Some(true)
 }
 
 /// All dependencies of a manifest, those for one target only included.
 fn dependencies(manifest: &Table) -> Vec<Dependency<'_>> {
     const SECTIONS: &[&str] = &["dependencies", "build-dependencies", "dev-dependencies"];
-    let targets = manifest
-        .get("target")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flatten();
+    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
     let tables = targets
         .filter_map(|(target, table)| Some((format!("target.{target}."), table.as_table()?)))
         .chain([(String::new(), manifest)]);
     let mut found = Vec::new();
     for (prefix, table) in tables {
         for section in SECTIONS {
-            let entries = table
-                .get(*section)
-                .and_then(Value::as_table)
-                .into_iter()
-                .flatten();
+            let entries = table.get(*section).and_then(Value::as_table).into_iter().flatten();
             found.extend(entries.map(|(key, value)| Dependency {
                 section: format!("{prefix}{section}"),
                 dev: *section == "dev-dependencies",
@@ -250,9 +222,7 @@ mod tests {
             let text = format!("lints.workspace = true\npackage.name = \"{name}\"\n{rest}");
             (format!("{folder}/Cargo.toml"), text)
         });
-        let tree = files
-            .chain([("Cargo.toml".to_owned(), root.to_owned())])
-            .collect();
+        let tree = files.chain([("Cargo.toml".to_owned(), root.to_owned())]).collect();
         check(&tree).iter().map(ToString::to_string).collect()
     }
 
@@ -263,24 +233,15 @@ mod tests {
     #[track_caller]
     fn fails(packages: &[(&str, &str)], expected: &str) {
         let found = check_packages(packages);
-        assert!(
-            found.len() == 1 && found.iter().all(|v| v.contains(expected)),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found.iter().all(|v| v.contains(expected)), "{found:?}");
     }
 
     #[test]
     fn imports_from_above_pass() {
         let found = check_packages(&[
             ("crates/types", "[dependencies]\nserde.workspace = true"),
-            (
-                "crates/kernel",
-                "[dependencies]\npolity-types = { workspace = true }",
-            ),
-            (
-                "crates/machines/evm",
-                &uses("dependencies", "polity-kernel"),
-            ),
+            ("crates/kernel", "[dependencies]\npolity-types = { workspace = true }"),
+            ("crates/machines/evm", &uses("dependencies", "polity-kernel")),
             ("crates/cli", &uses("build-dependencies", "polity-evm")),
             ("xtask", &uses("dependencies", "polity-evm")),
         ]);
@@ -315,10 +276,7 @@ mod tests {
             uses("dependencies", "other"),
             "[dependencies]\nx = { workspace = true, package = \"polity-svm\" }".to_owned(),
         ] {
-            let packages = [
-                ("crates/machines/evm", import.as_str()),
-                ("crates/machines/svm", ""),
-            ];
+            let packages = [("crates/machines/evm", import.as_str()), ("crates/machines/svm", "")];
             fails(&packages, "machines never depend on each other");
         }
     }
@@ -328,17 +286,8 @@ mod tests {
         let testkit = ("testkit", "");
         let tests = uses("dev-dependencies", "testkit");
         assert!(check_packages(&[("crates/types", &tests), testkit]).is_empty());
-        fails(
-            &[("crates/types", &uses("dependencies", "testkit")), testkit],
-            "only dev-dep",
-        );
-        fails(
-            &[
-                ("crates/types", &uses("dev-dependencies", "xtask")),
-                ("xtask", ""),
-            ],
-            "no room",
-        );
+        fails(&[("crates/types", &uses("dependencies", "testkit")), testkit], "only dev-dep");
+        fails(&[("crates/types", &uses("dev-dependencies", "xtask")), ("xtask", "")], "no room");
     }
 
     #[test]
@@ -351,29 +300,17 @@ mod tests {
         let manifest = "lints.workspace = true\npackage.name = \"kernel\"";
         let tree = Tree::from_iter([("crates/kernel/Cargo.toml", manifest)]);
         let found = check(&tree);
-        assert!(
-            found.iter().any(|v| v.todo.contains("`polity-kernel`")),
-            "{found:?}"
-        );
+        assert!(found.iter().any(|v| v.todo.contains("`polity-kernel`")), "{found:?}");
     }
 
     #[test]
     fn versions_outside_the_workspace_fail() {
-        for value in [
-            "\"1\"",
-            "{ version = \"1\" }",
-            "{ path = \"../a\" }",
-            "{ workspace = false }",
-        ] {
+        for value in
+            ["\"1\"", "{ version = \"1\" }", "{ path = \"../a\" }", "{ workspace = false }"]
+        {
             let manifest = format!("[dependencies]\nserde = {value}");
-            fails(
-                &[("crates/types", &manifest)],
-                "`serde` is not taken from the workspace",
-            );
-            fails(
-                &[("testkit", &manifest)],
-                "`serde` is not taken from the workspace",
-            );
+            fails(&[("crates/types", &manifest)], "`serde` is not taken from the workspace");
+            fails(&[("testkit", &manifest)], "`serde` is not taken from the workspace");
         }
         let own = "[workspace]\n[dependencies]\nserde = \"1\"";
         assert!(check_packages(&[("fuzz", own)]).is_empty());
@@ -383,19 +320,12 @@ mod tests {
     fn missing_lints_fail() {
         let tree = Tree::from_iter([("xtask/Cargo.toml", "package.name = \"xtask\"")]);
         let found = check(&tree);
-        assert!(
-            found.len() == 1 && found.iter().all(|v| v.what.contains("lints")),
-            "{found:?}"
-        );
+        assert!(found.len() == 1 && found.iter().all(|v| v.what.contains("lints")), "{found:?}");
     }
 
     #[test]
     fn broken_manifests_fail() {
         let tree = Tree::from_iter([("crates/types/Cargo.toml", "[package")]);
-        assert!(
-            check(&tree)
-                .iter()
-                .any(|v| v.what.starts_with("is not TOML"))
-        );
+        assert!(check(&tree).iter().any(|v| v.what.starts_with("is not TOML")));
     }
 }

@@ -20,14 +20,7 @@ pub const ROWS: &[&[&str]] = &[
 ];
 
 /// Rooms that also run inside a zkVM, where there is no operating system.
-pub const NO_STD: &[&str] = &[
-    "types",
-    "verify",
-    "charter",
-    "kernel",
-    "machines/evm",
-    "engine",
-];
+pub const NO_STD: &[&str] = &["types", "verify", "charter", "kernel", "machines/evm", "engine"];
 
 /// Rooms whose `lib.rs` forbids `unsafe`.
 pub const FORBID_UNSAFE: &[&str] = &["types", "verify", "charter", "kernel", "engine"];
@@ -40,9 +33,8 @@ pub const NEVER_UNSAFE: &[&str] = &["verify", "charter", "kernel"];
 pub const NAMELESS: &[&str] = &["types", "kernel"];
 
 /// The names that [`NAMELESS`] rooms do not know.
-pub const MACHINE_NAMES: &[&str] = &[
-    "evm", "ethereum", "solana", "svm", "aptos", "movevm", "starknet", "cairo", "cosmwasm",
-];
+pub const MACHINE_NAMES: &[&str] =
+    &["evm", "ethereum", "solana", "svm", "aptos", "movevm", "starknet", "cairo", "cosmwasm"];
 
 /// The row of a folder under `crates/`, or `None` for a folder that is no room of the house.
 pub fn row(folder: &str) -> Option<usize> {

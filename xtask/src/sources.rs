@@ -24,9 +24,7 @@ pub fn check(tree: &Tree) -> Vec<Violation> {
 fn file_sizes(tree: &Tree) -> Vec<Violation> {
     rust_files(tree.iter())
         .filter_map(|(path, text)| {
-            let in_tests = path
-                .split('/')
-                .any(|folder| matches!(folder, "tests" | "benches"));
+            let in_tests = path.split('/').any(|folder| matches!(folder, "tests" | "benches"));
             let limit = if in_tests { MAX_TEST_LINES } else { MAX_LINES };
             let lines = text.lines().count();
             (lines > limit).then(|| {
@@ -53,11 +51,7 @@ fn crate_attributes(tree: &Tree) -> Vec<Violation> {
         }
         let path = format!("crates/{room}/src/lib.rs");
         let Some(text) = tree.get(&path) else {
-            found.push(Violation::new(
-                path,
-                "is missing",
-                "make the crate a library",
-            ));
+            found.push(Violation::new(path, "is missing", "make the crate a library"));
             continue;
         };
         let mut dense = code::strip(text, Strings::Keep);
@@ -108,10 +102,7 @@ fn no_machine_names(tree: &Tree) -> Vec<Violation> {
             for (line, code) in numbered(&code::strip(text, Strings::Keep)) {
                 for identifier in code::identifiers(code) {
                     let words = code::words(identifier);
-                    if rooms::MACHINE_NAMES
-                        .iter()
-                        .any(|name| words.iter().any(|w| w == name))
-                    {
+                    if rooms::MACHINE_NAMES.iter().any(|name| words.iter().any(|w| w == name)) {
                         found.push(Violation::new(
                             format!("{path}:{line}"),
                             format!("`{identifier}` names a machine"),
@@ -142,10 +133,7 @@ mod tests {
     const KERNEL: &str = "#![no_std]\n#![forbid(unsafe_code)]\n";
 
     fn kernel(lib: &str) -> Tree {
-        Tree::from_iter([
-            ("crates/kernel/Cargo.toml", ""),
-            ("crates/kernel/src/lib.rs", lib),
-        ])
+        Tree::from_iter([("crates/kernel/Cargo.toml", ""), ("crates/kernel/src/lib.rs", lib)])
     }
 
     fn only(violations: Vec<Violation>) -> String {
@@ -157,10 +145,7 @@ mod tests {
     fn a_good_kernel_passes() {
         assert_eq!(check(&kernel(KERNEL)), []);
         let std_feature = KERNEL
-            .replace(
-                "#![no_std]",
-                "#![cfg_attr(\n    not(feature = \"std\"),\n    no_std,\n)]",
-            )
+            .replace("#![no_std]", "#![cfg_attr(\n    not(feature = \"std\"),\n    no_std,\n)]")
             .replace("no_std,\n", "no_std\n");
         assert_eq!(check(&kernel(&std_feature)), []);
     }
@@ -181,10 +166,7 @@ mod tests {
     fn missing_attributes_fail() {
         assert!(only(check(&kernel("#![forbid(unsafe_code)]"))).contains("no_std"));
         assert!(only(check(&kernel("#![no_std]"))).contains("forbid"));
-        assert_eq!(
-            check(&kernel("// #![no_std]\n// #![forbid(unsafe_code)]")).len(),
-            2
-        );
+        assert_eq!(check(&kernel("// #![no_std]\n// #![forbid(unsafe_code)]")).len(), 2);
     }
 
     #[test]
@@ -210,16 +192,9 @@ mod tests {
             "mod MoveVM {}",
             "fn for_ethereum() {}",
         ] {
-            assert!(
-                !check(&kernel(&format!("{KERNEL}{code}"))).is_empty(),
-                "{code}"
-            );
+            assert!(!check(&kernel(&format!("{KERNEL}{code}"))).is_empty(), "{code}");
         }
-        for code in [
-            "/// As Ethereum does it.",
-            "/* the evm */",
-            "enum Event { Moved, Wasm }",
-        ] {
+        for code in ["/// As Ethereum does it.", "/* the evm */", "enum Event { Moved, Wasm }"] {
             assert_eq!(check(&kernel(&format!("{KERNEL}{code}"))), [], "{code}");
         }
         let elsewhere = Tree::from_iter([("crates/engine/src/a.rs", "struct EvmThing;")]);

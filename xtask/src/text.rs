@@ -16,11 +16,8 @@ const REGISTRY_HOSTS: &[&str] = &[
 ];
 
 /// Folders that exist on somebody's computer only.
-const MACHINE_FOLDERS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-];
+const MACHINE_FOLDERS: &[&str] =
+    &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/")];
 
 /// Checks every line of every text file.
 pub fn check(tree: &Tree) -> Vec<Violation> {
@@ -59,10 +56,7 @@ mod tests {
     use super::*;
 
     fn check_line(line: &str) -> Vec<Violation> {
-        check(&Tree::from_iter([(
-            "docs/page.md",
-            format!("first line\n{line}\n"),
-        )]))
+        check(&Tree::from_iter([("docs/page.md", format!("first line\n{line}\n"))]))
     }
 
     #[test]
@@ -70,12 +64,7 @@ mod tests {
         for host in REGISTRY_HOSTS {
             let found = check_line(&format!("see https://{host}/a"));
             assert_eq!(found.len(), 1, "{host}");
-            assert!(
-                found
-                    .iter()
-                    .all(|violation| violation.place == "docs/page.md:2"),
-                "{host}"
-            );
+            assert!(found.iter().all(|violation| violation.place == "docs/page.md:2"), "{host}");
         }
         assert_eq!(check_line("cargo install a-tool"), []);
     }
@@ -83,18 +72,11 @@ mod tests {
     #[test]
     fn absolute_paths_fail() {
         for folder in MACHINE_FOLDERS {
-            for line in [
-                format!("{folder}a"),
-                format!("\"{folder}\""),
-                format!("file://{folder}"),
-            ] {
+            for line in [format!("{folder}a"), format!("\"{folder}\""), format!("file://{folder}")]
+            {
                 assert_eq!(check_line(&line).len(), 1, "{line}");
             }
-            for line in [
-                format!("state{folder}a"),
-                format!("~{folder}"),
-                format!("..{folder}"),
-            ] {
+            for line in [format!("state{folder}a"), format!("~{folder}"), format!("..{folder}")] {
                 assert_eq!(check_line(&line), [], "{line}");
             }
         }

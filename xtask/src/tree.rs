@@ -48,9 +48,7 @@ impl Tree {
         while let Some((folder, prefix)) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(|error| at(&folder, &error))? {
                 let entry = entry.map_err(|error| at(&folder, &error))?;
-                let kind = entry
-                    .file_type()
-                    .map_err(|error| at(&entry.path(), &error))?;
+                let kind = entry.file_type().map_err(|error| at(&entry.path(), &error))?;
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let path = format!("{prefix}{name}");
                 if ignored.contains(&path) || matches!(&*name, ".git" | "target" | "Cargo.lock") {
@@ -77,16 +75,13 @@ impl Tree {
 
     /// All files, sorted by path.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
+        self.files.iter().map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
     /// The files under a folder.
     pub fn under(&self, folder: &str) -> impl Iterator<Item = (&str, &str)> {
         let prefix = format!("{folder}/");
-        self.iter()
-            .filter(move |(path, _)| path.starts_with(&prefix))
+        self.iter().filter(move |(path, _)| path.starts_with(&prefix))
     }
 
     /// The number of files.
@@ -102,12 +97,7 @@ impl Tree {
 
 impl<P: Into<String>, T: Into<String>> FromIterator<(P, T)> for Tree {
     fn from_iter<I: IntoIterator<Item = (P, T)>>(files: I) -> Self {
-        Self {
-            files: files
-                .into_iter()
-                .map(|(path, text)| (path.into(), text.into()))
-                .collect(),
-        }
+        Self { files: files.into_iter().map(|(path, text)| (path.into(), text.into())).collect() }
     }
 }
 
@@ -131,13 +121,7 @@ mod tests {
         write("src/lib.rs", b"code");
         write(".ci/run", b"script");
         write("image.png", &[0xff, 0xfe]);
-        for skipped in [
-            "out/a",
-            "fuzz/corpus/a",
-            "src/target/a",
-            ".git/HEAD",
-            "fuzz/Cargo.lock",
-        ] {
+        for skipped in ["out/a", "fuzz/corpus/a", "src/target/a", ".git/HEAD", "fuzz/Cargo.lock"] {
             write(skipped, b"text");
         }
         let tree = Tree::read(&root);

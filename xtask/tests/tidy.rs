@@ -10,13 +10,6 @@ fn repository_is_tidy() {
         "the walk did not start at the repository root"
     );
     let violations = tidy(&tree);
-    let list: String = violations
-        .iter()
-        .map(|violation| format!("\n  {violation}"))
-        .collect();
-    assert!(
-        violations.is_empty(),
-        "{} violations:{list}",
-        violations.len()
-    );
+    let list: String = violations.iter().map(|violation| format!("\n  {violation}")).collect();
+    assert!(violations.is_empty(), "{} violations:{list}", violations.len());
 }

@@ -45,10 +45,7 @@ impl<'a> Overlay<'a> {
 
     /// A state that is `base` until something is laid over it.
     pub fn over(base: &'a dyn View) -> Self {
-        Self {
-            base: Some(base),
-            ..Self::default()
-        }
+        Self { base: Some(base), ..Self::default() }
     }
 
     /// Sets an account's record; `None` removes the account, not its slots.
@@ -58,11 +55,7 @@ impl<'a> Overlay<'a> {
 
     /// Sets a slot.
     pub fn insert_slot(&mut self, account: AccountId, key: LocalKey, value: Value) {
-        self.accounts
-            .entry(account)
-            .or_default()
-            .slots
-            .insert(key, value);
+        self.accounts.entry(account).or_default().slots.insert(key, value);
     }
 
     /// Adds a code under its hash, which is the caller's to have checked.
@@ -83,9 +76,7 @@ impl<'a> Overlay<'a> {
         for account in &effects.accounts {
             if account.writes_record() {
                 let before = self.account(&account.account)?;
-                let after = account
-                    .apply(before)
-                    .ok_or(OverlayError::Balance(account.account))?;
+                let after = account.apply(before).ok_or(OverlayError::Balance(account.account))?;
                 self.accounts.entry(account.account).or_default().record = Some(after);
             }
             if account.storage_reset {
@@ -110,9 +101,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn add_code(&mut self, hash: B256, bytes: &Bytes) {
-        self.codes
-            .entry(hash)
-            .or_insert_with(|| Arc::new(Code::new(bytes.clone())));
+        self.codes.entry(hash).or_insert_with(|| Arc::new(Code::new(bytes.clone())));
     }
 
     /// Every account that was laid over the base and its record, in no order.
@@ -125,20 +114,13 @@ impl<'a> Overlay<'a> {
     /// Every slot of an account that was laid over the base and its value, in
     /// no order.
     pub fn slots(&self, account: &AccountId) -> impl Iterator<Item = (&LocalKey, &Value)> {
-        self.accounts
-            .get(account)
-            .into_iter()
-            .flat_map(|overlaid| overlaid.slots.iter())
+        self.accounts.get(account).into_iter().flat_map(|overlaid| overlaid.slots.iter())
     }
 }
 
 impl View for Overlay<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        match self
-            .accounts
-            .get(account)
-            .and_then(|overlaid| overlaid.record)
-        {
+        match self.accounts.get(account).and_then(|overlaid| overlaid.record) {
             Some(record) => Ok(record),
             None => self.base.map_or(Ok(None), |base| base.account(account)),
         }
@@ -153,8 +135,7 @@ impl View for Overlay<'_> {
                 return Ok(Value::Empty);
             }
         }
-        self.base
-            .map_or(Ok(Value::Empty), |base| base.slot(account, key))
+        self.base.map_or(Ok(Value::Empty), |base| base.slot(account, key))
     }
 
     fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {

@@ -1,8 +1,6 @@
 use crate::{Block, BlockError, BlockOutput, Overlay, Place, SystemOutput};
 use alloc::vec::Vec;
-use polity_kernel::{
-    Decoded, EndOfBlock, Halt, Invalid, Kernel, Machines, Scratch, Totals, TransactionOutput, View,
-};
+use polity_kernel::{Decoded, EndOfBlock, Executed, Halt, Kernel, Machines, Scratch, Totals, View};
 use polity_types::MachineKind;
 
 /// Executes a block's transactions one after the other.
@@ -61,25 +59,14 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn kernel(&mut self) -> Kernel<'_> {
-        Kernel::new(
-            self.machines,
-            &self.block.context,
-            &self.state,
-            self.scratch,
-        )
+        Kernel::new(self.machines, &self.block.context, &self.state, self.scratch)
     }
 
     fn begin(&mut self, machine: MachineKind) -> Result<(), BlockError> {
         let place = Place::Begin(machine);
         let effects = self.kernel().begin_block(machine).map_err(at(place))?;
-        self.state
-            .apply(&effects)
-            .map_err(|error| BlockError::Overlay { place, error })?;
-        self.output.begin.push(SystemOutput {
-            machine,
-            effects,
-            end: EndOfBlock::default(),
-        });
+        self.state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
+        self.output.begin.push(SystemOutput { machine, effects, end: EndOfBlock::default() });
         self.output.totals.push((machine, Totals::default()));
         Ok(())
     }
@@ -93,17 +80,14 @@ impl Run<'_> {
                 .map_err(|invalid| BlockError::Invalid { place, invalid })?;
         }
         let limit = self.block.transaction_limit;
-        let output: Result<TransactionOutput, Invalid> =
-            self.kernel().transact(tx, limit).map_err(at(place))?;
-        let output = output.map_err(|invalid| BlockError::Invalid { place, invalid })?;
-        self.state
-            .apply(&output.effects)
-            .map_err(|error| BlockError::Overlay { place, error })?;
-        let totals = self
-            .output
-            .totals
-            .iter_mut()
-            .find(|(kind, _)| *kind == tx.machine);
+        let output = match self.kernel().transact(tx, limit).map_err(at(place))? {
+            Executed::Included(output) => output,
+            Executed::Invalid { invalid, .. } => {
+                return Err(BlockError::Invalid { place, invalid });
+            }
+        };
+        self.state.apply(&output.effects).map_err(|error| BlockError::Overlay { place, error })?;
+        let totals = self.output.totals.iter_mut().find(|(kind, _)| *kind == tx.machine);
         if let Some((_, totals)) = totals {
             totals.add(&output.receipt);
         }
@@ -114,20 +98,11 @@ impl Run<'_> {
     fn end(&mut self, machine: MachineKind) -> Result<(), BlockError> {
         let place = Place::End(machine);
         let outputs = core::mem::take(&mut self.output.transactions);
-        let ended = self
-            .kernel()
-            .end_block(machine, &outputs)
-            .map_err(at(place));
+        let ended = self.kernel().end_block(machine, &outputs).map_err(at(place));
         self.output.transactions = outputs;
         let (effects, end) = ended?;
-        self.state
-            .apply(&effects)
-            .map_err(|error| BlockError::Overlay { place, error })?;
-        self.output.end.push(SystemOutput {
-            machine,
-            effects,
-            end,
-        });
+        self.state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
+        self.output.end.push(SystemOutput { machine, effects, end });
         Ok(())
     }
 }

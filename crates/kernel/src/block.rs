@@ -32,6 +32,12 @@ impl Inputs {
         self
     }
 
+    /// The input of a machine, as shared: two blocks with the same value here
+    /// have the same input.
+    pub fn shared(&self, machine: MachineKind) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.0.get(&machine)
+    }
+
     /// The input of a machine, if there is one of this type.
     pub fn get<T: Any>(&self, machine: MachineKind) -> Option<&T> {
         self.0.get(&machine)?.downcast_ref()

@@ -31,9 +31,6 @@ pub struct Outcome {
 impl Outcome {
     /// A frame that was stopped, with the reason's name.
     pub fn failed(reason: &str) -> Self {
-        Self {
-            status: Status::Failed(reason.into()),
-            output: Bytes::new(),
-        }
+        Self { status: Status::Failed(reason.into()), output: Bytes::new() }
     }
 }

@@ -69,6 +69,10 @@ pub trait Host {
     /// Relies on whether the account existed before the transaction.
     fn rely_existence(&mut self, account: Account) -> Result<(), Halt>;
 
+    /// Relies on whether the account was empty or absent before the transaction
+    /// ([EIP-161](https://eips.ethereum.org/EIPS/eip-161)).
+    fn rely_emptiness(&mut self, account: Account) -> Result<(), Halt>;
+
     /// Relies on the sequence number before the transaction.
     fn rely_sequence(&mut self, account: Account) -> Result<(), Halt>;
 

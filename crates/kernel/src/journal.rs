@@ -21,6 +21,7 @@ pub(crate) struct AccountCell {
     pub(crate) existence: Option<bool>,
     relied: Interval,
     relied_existence: bool,
+    relied_emptiness: bool,
     relied_sequence: bool,
     relied_code: bool,
     reset: bool,
@@ -29,8 +30,7 @@ pub(crate) struct AccountCell {
 impl AccountCell {
     /// Whether the account exists now.
     fn exists(&self) -> bool {
-        self.existence
-            .unwrap_or(self.original.is_some() || !self.now.is_empty())
+        self.existence.unwrap_or(self.original.is_some() || !self.now.is_empty())
     }
 
     pub(crate) fn peek(&self) -> Option<AccountRecord> {
@@ -52,6 +52,7 @@ impl AccountCell {
         AccountEffects {
             account: self.id,
             existence_read: self.relied_existence.then_some(self.original.is_some()),
+            emptiness_read: self.relied_emptiness.then_some(original.is_empty()),
             existence_write: self.existence,
             balance_read: self.relied,
             balance_delta: Delta::between(original.balance, self.now.balance),
@@ -112,9 +113,7 @@ pub(crate) struct Journal {
 }
 
 fn unknown_account(account: u32) -> Halt {
-    Halt::Fault(format!(
-        "account handle {account} was not given out in this transaction"
-    ))
+    Halt::Fault(format!("account handle {account} was not given out in this transaction"))
 }
 
 impl Journal {
@@ -148,6 +147,7 @@ impl Journal {
                     existence: None,
                     relied: Interval::ANY,
                     relied_existence: false,
+                    relied_emptiness: false,
                     relied_sequence: false,
                     relied_code: false,
                     reset: false,
@@ -158,15 +158,11 @@ impl Journal {
     }
 
     pub(crate) fn get(&self, account: u32) -> Result<&AccountCell, Halt> {
-        self.accounts
-            .get(account as usize)
-            .ok_or_else(|| unknown_account(account))
+        self.accounts.get(account as usize).ok_or_else(|| unknown_account(account))
     }
 
     fn get_mut(&mut self, account: u32) -> Result<&mut AccountCell, Halt> {
-        self.accounts
-            .get_mut(account as usize)
-            .ok_or_else(|| unknown_account(account))
+        self.accounts.get_mut(account as usize).ok_or_else(|| unknown_account(account))
     }
 
     pub(crate) fn owner(&self, account: u32) -> Result<MachineKind, Halt> {
@@ -175,6 +171,11 @@ impl Journal {
 
     pub(crate) fn rely_existence(&mut self, account: u32) -> Result<(), Halt> {
         self.get_mut(account)?.relied_existence = true;
+        Ok(())
+    }
+
+    pub(crate) fn rely_emptiness(&mut self, account: u32) -> Result<(), Halt> {
+        self.get_mut(account)?.relied_emptiness = true;
         Ok(())
     }
 
@@ -269,10 +270,7 @@ impl Journal {
     }
 
     pub(crate) fn new_code(&self, hash: &B256) -> Option<&Arc<Code>> {
-        self.codes
-            .iter()
-            .find(|(known, _)| known == hash)
-            .map(|(_, code)| code)
+        self.codes.iter().find(|(known, _)| known == hash).map(|(_, code)| code)
     }
 
     pub(crate) fn set_existence(&mut self, account: u32, exists: bool) -> Result<(), Halt> {
@@ -343,12 +341,7 @@ impl Journal {
         let index = u32::try_from(self.slots.len())
             .map_err(|_| Halt::Fault("more than 2^32 slots".into()))?;
         self.slot_index.insert((account, key.clone()), index);
-        self.slots.push(SlotCell {
-            account,
-            key,
-            original,
-            now,
-        });
+        self.slots.push(SlotCell { account, key, original, now });
         Ok(index)
     }
 
@@ -366,10 +359,7 @@ impl Journal {
     }
 
     pub(crate) fn mark(&self) -> Mark {
-        Mark {
-            undo: self.undo.len(),
-            events: self.events.len(),
-        }
+        Mark { undo: self.undo.len(), events: self.events.len() }
     }
 
     pub(crate) fn revert(&mut self, mark: Mark) {
@@ -418,10 +408,7 @@ impl Journal {
             let original = cell.original.unwrap_or_default().balance;
             gained = gained.wrapping_add(cell.now.balance.wrapping_sub(original));
             if !cell.exists() && !cell.now.is_empty() {
-                return Err(Halt::Fault(format!(
-                    "{} was removed but is not empty",
-                    cell.id
-                )));
+                return Err(Halt::Fault(format!("{} was removed but is not empty", cell.id)));
             }
             let effects = cell.effects();
             growth.writes += u64::from(effects.writes_record());
@@ -435,17 +422,8 @@ impl Journal {
             )));
         }
         let mut slots = Vec::with_capacity(self.slots.len());
-        for SlotCell {
-            account,
-            key,
-            original,
-            now,
-        } in self.slots.drain(..)
-        {
-            let reset = self
-                .accounts
-                .get(account as usize)
-                .is_some_and(|cell| cell.reset);
+        for SlotCell { account, key, original, now } in self.slots.drain(..) {
+            let reset = self.accounts.get(account as usize).is_some_and(|cell| cell.reset);
             // After a reset the base of a write is the empty slot. A slot that
             // was written blindly is listed even where the value may be the
             // same: nobody looked.
@@ -458,12 +436,7 @@ impl Journal {
                 growth.writes += 1;
                 growth.bytes += now.len() as u64;
             }
-            slots.push(SlotEffects {
-                account,
-                key,
-                read: original,
-                write: changed.then_some(now),
-            });
+            slots.push(SlotEffects { account, key, read: original, write: changed.then_some(now) });
         }
         let mut codes = Vec::new();
         for (hash, code) in self.codes.drain(..) {

@@ -1,6 +1,6 @@
 use crate::{
-    Account, BlockContext, Call, Code, Decoded, EndOfBlock, Halt, Host, Machine, Machines, Outcome,
-    Session, Transacted, TransactionOutput, View,
+    Account, BlockContext, Call, Code, Decoded, EndOfBlock, Executed, Halt, Host, Invalid, Machine,
+    Machines, Outcome, Session, Transacted, TransactionOutput, View,
     journal::{Journal, Mark},
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
@@ -70,11 +70,7 @@ impl<'a> Kernel<'a> {
         view: &'a dyn View,
         scratch: &'a mut Scratch,
     ) -> Self {
-        let Scratch {
-            journal,
-            frames,
-            sessions,
-        } = scratch;
+        let Scratch { journal, frames, sessions } = scratch;
         journal.clear();
         frames.clear();
         for (_, session) in sessions.iter_mut() {
@@ -98,32 +94,27 @@ impl<'a> Kernel<'a> {
     /// Executes a transaction on its machine. `limit` bounds the meters beside
     /// the machine's own gas; a transaction that needs more is invalid.
     ///
-    /// An error leaves nothing behind, and neither does an invalid transaction.
-    pub fn transact(
-        mut self,
-        tx: &Decoded,
-        limit: Resources,
-    ) -> Result<Result<TransactionOutput, crate::Invalid>, Halt> {
-        let transacted = match self.enter(tx.machine, limit, |machine, host| {
-            machine.transact(tx, host)
-        }) {
-            Err(Halt::Exhausted(meter)) => {
-                return Ok(Err(crate::Invalid {
+    /// # Errors
+    /// A [`Halt`] leaves nothing behind.
+    pub fn transact(mut self, tx: &Decoded, limit: Resources) -> Result<Executed, Halt> {
+        let before = self.checkpoint();
+        let transacted =
+            match self.enter(tx.machine, limit, |machine, host| machine.transact(tx, host)) {
+                Err(Halt::Exhausted(meter)) => Transacted::Invalid(Invalid {
                     code: "RESOURCES_EXHAUSTED",
-                    reason: format!(
-                        "needs more than the transaction's limit of {}",
-                        meter.name()
-                    ),
-                }));
-            }
-            other => other?,
-        };
+                    reason: format!("needs more than the transaction's limit of {}", meter.name()),
+                }),
+                other => other?,
+            };
         match transacted {
-            Transacted::Invalid(invalid) => Ok(Err(invalid)),
+            Transacted::Invalid(invalid) => {
+                self.revert(before);
+                Ok(Executed::Invalid { invalid, relied: self.finish()? })
+            }
             Transacted::Included(mut receipt) => {
                 let effects = self.finish()?;
                 receipt.used = self.used;
-                Ok(Ok(TransactionOutput { effects, receipt }))
+                Ok(Executed::Included(TransactionOutput { effects, receipt }))
             }
         }
     }
@@ -131,9 +122,7 @@ impl<'a> Kernel<'a> {
     /// Runs a machine's work before the first transaction.
     pub fn begin_block(mut self, machine: MachineKind) -> Result<Effects, Halt> {
         self.phase = Phase::System;
-        self.enter(machine, Resources::UNLIMITED, |machine, host| {
-            machine.begin_block(host)
-        })?;
+        self.enter(machine, Resources::UNLIMITED, |machine, host| machine.begin_block(host))?;
         self.finish()
     }
 
@@ -176,7 +165,14 @@ impl<'a> Kernel<'a> {
             .ok_or_else(|| Halt::Fault(format!("no machine with the kind {kind} is registered")))
     }
 
+    /// Lets every machine that took part complete its work, and takes the
+    /// effects.
     fn finish(&mut self) -> Result<Effects, Halt> {
+        for at in 0..self.sessions.len() {
+            if let Some((kind, Some(_))) = self.sessions.get(at) {
+                self.enter(*kind, Resources::UNLIMITED, |machine, host| machine.settle(host))?;
+            }
+        }
         let (effects, growth) = self.journal.finish()?;
         self.used.writes = growth.writes;
         self.used.growth = growth.bytes;
@@ -184,9 +180,7 @@ impl<'a> Kernel<'a> {
     }
 
     fn current(&self) -> MachineKind {
-        self.frames
-            .last()
-            .map_or(MachineKind::KERNEL, |frame| frame.machine)
+        self.frames.last().map_or(MachineKind::KERNEL, |frame| frame.machine)
     }
 
     /// Refuses a change of an account of another machine's address space, or
@@ -238,9 +232,7 @@ impl<'a> Kernel<'a> {
             limit: call.limit,
             before: self.used,
         });
-        let outcome = self
-            .charge(Meter::Frames, 1)
-            .and_then(|()| machine.call(call, self));
+        let outcome = self.charge(Meter::Frames, 1).and_then(|()| machine.call(call, self));
         self.frames.pop();
         outcome
     }
@@ -249,10 +241,7 @@ impl<'a> Kernel<'a> {
     fn exhausted(&self) -> Option<Meter> {
         let frame = self.frames.last()?;
         Meter::ALL.into_iter().find(|meter| {
-            self.used
-                .get(*meter)
-                .saturating_sub(frame.before.get(*meter))
-                > frame.limit.get(*meter)
+            self.used.get(*meter).saturating_sub(frame.before.get(*meter)) > frame.limit.get(*meter)
         })
     }
 }
@@ -288,6 +277,10 @@ impl Host for Kernel<'_> {
 
     fn rely_existence(&mut self, account: Account) -> Result<(), Halt> {
         self.journal.rely_existence(account.0)
+    }
+
+    fn rely_emptiness(&mut self, account: Account) -> Result<(), Halt> {
+        self.journal.rely_emptiness(account.0)
     }
 
     fn rely_sequence(&mut self, account: Account) -> Result<(), Halt> {
@@ -410,9 +403,9 @@ impl Host for Kernel<'_> {
     }
 
     fn left(&self) -> Resources {
-        self.frames.last().map_or(Resources::UNLIMITED, |frame| {
-            frame.limit.left(&self.used.left(&frame.before))
-        })
+        self.frames
+            .last()
+            .map_or(Resources::UNLIMITED, |frame| frame.limit.left(&self.used.left(&frame.before)))
     }
 
     fn checkpoint(&mut self) -> Checkpoint {
@@ -421,21 +414,14 @@ impl Host for Kernel<'_> {
             .iter_mut()
             .filter_map(|(kind, session)| Some((*kind, session.as_mut()?.mark())))
             .collect();
-        Checkpoint {
-            journal: self.journal.mark(),
-            sessions,
-        }
+        Checkpoint { journal: self.journal.mark(), sessions }
     }
 
     fn revert(&mut self, checkpoint: Checkpoint) {
         self.journal.revert(checkpoint.journal);
         for (kind, session) in self.sessions.iter_mut() {
             let Some(session) = session else { continue };
-            match checkpoint
-                .sessions
-                .iter()
-                .find(|(marked, _)| marked == kind)
-            {
+            match checkpoint.sessions.iter().find(|(marked, _)| marked == kind) {
                 Some((_, mark)) => session.revert(*mark),
                 // It was opened after the checkpoint.
                 None => session.clear(),
@@ -448,11 +434,7 @@ impl Host for Kernel<'_> {
             return Ok(Outcome::failed("CallDepth"));
         }
         // Neither the caller's account nor its rights can be made up.
-        if let Some(Frame {
-            account: Some(account),
-            ..
-        }) = self.frames.last()
-        {
+        if let Some(Frame { account: Some(account), .. }) = self.frames.last() {
             call.caller = *account;
         } else if call.caller.machine != self.current() {
             return Err(Halt::Fault(format!(

@@ -33,7 +33,8 @@ pub use halt::{Halt, Invalid};
 pub use host::{Account, Host, Session};
 pub use kernel::{Checkpoint, Kernel, MAX_DEPTH, Phase, Scratch};
 pub use machine::{
-    DecodeError, Decoded, EndOfBlock, Hint, Machine, Totals, Transacted, TransactionOutput,
+    DecodeError, Decoded, EndOfBlock, Executed, Hint, Machine, Totals, Transacted,
+    TransactionOutput,
 };
 pub use machines::{Machines, RegistrationError};
 pub use view::{Code, View, ViewError};

@@ -31,6 +31,13 @@ pub trait Machine: Send + Sync {
     /// and moved the value, and undoes it unless the outcome is a success.
     fn call(&self, call: Call, host: &mut dyn Host) -> Result<Outcome, Halt>;
 
+    /// Completes what the machine left to the end of a transaction. Called once
+    /// for every machine with an open session, also where the transaction was
+    /// another machine's.
+    fn settle(&self, _host: &mut dyn Host) -> Result<(), Halt> {
+        Ok(())
+    }
+
     /// What the machine does after the last transaction of a block, given the
     /// outputs of all transactions in it.
     fn end_block(
@@ -69,15 +76,7 @@ impl Decoded {
         payload: P,
     ) -> Self {
         let payload = Arc::new(payload);
-        Self {
-            machine,
-            hash,
-            sender,
-            sequence,
-            gas_limit,
-            hints: Vec::new(),
-            payload,
-        }
+        Self { machine, hash, sender, sequence, gas_limit, hints: Vec::new(), payload }
     }
 
     /// Adds access hints.
@@ -169,6 +168,20 @@ pub struct TransactionOutput {
     pub effects: Effects,
     /// What became of it.
     pub receipt: Receipt,
+}
+
+/// What executing a transaction gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Executed {
+    /// It belongs in the block.
+    Included(TransactionOutput),
+    /// It may not be in the block at this place.
+    Invalid {
+        /// Why.
+        invalid: Invalid,
+        /// What the verdict relies on; nothing is written.
+        relied: Effects,
+    },
 }
 
 /// What a machine hands out at the end of a block besides effects.

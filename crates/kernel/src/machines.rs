@@ -45,8 +45,6 @@ impl Machines {
 
 impl core::fmt::Debug for Machines {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_list()
-            .entries(self.iter().map(Machine::name))
-            .finish()
+        f.debug_list().entries(self.iter().map(Machine::name)).finish()
     }
 }

@@ -51,10 +51,7 @@ pub struct Code {
 impl Code {
     /// The code with these bytes, not prepared yet.
     pub const fn new(bytes: Bytes) -> Self {
-        Self {
-            bytes,
-            prepared: OnceBox::new(),
-        }
+        Self { bytes, prepared: OnceBox::new() }
     }
 
     /// The bytes as deployed.
@@ -65,16 +62,12 @@ impl Code {
     /// The prepared form, made by `prepare` the first time. `None` where the
     /// code was prepared in another form before: two machines claim it.
     pub fn prepared<P: Any + Send + Sync>(&self, prepare: impl FnOnce(&Bytes) -> P) -> Option<&P> {
-        self.prepared
-            .get_or_init(|| Box::new(Box::new(prepare(&self.bytes))))
-            .downcast_ref()
+        self.prepared.get_or_init(|| Box::new(Box::new(prepare(&self.bytes)))).downcast_ref()
     }
 }
 
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Code")
-            .field("len", &self.bytes.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Code").field("len", &self.bytes.len()).finish_non_exhaustive()
     }
 }

@@ -54,10 +54,7 @@ impl AccountId {
 
     /// An account with a 20-byte address.
     pub fn short(machine: MachineKind, address: Address) -> Self {
-        Self {
-            machine,
-            address: address.into_word(),
-        }
+        Self { machine, address: address.into_word() }
     }
 
     /// The last 20 bytes of the address: the inverse of [`AccountId::short`].

@@ -11,34 +11,21 @@ pub struct Delta {
 
 impl Delta {
     /// No change.
-    pub const ZERO: Self = Self {
-        negative: false,
-        magnitude: U256::ZERO,
-    };
+    pub const ZERO: Self = Self { negative: false, magnitude: U256::ZERO };
 
     /// An increase.
     pub const fn plus(amount: U256) -> Self {
-        Self {
-            negative: false,
-            magnitude: amount,
-        }
+        Self { negative: false, magnitude: amount }
     }
 
     /// A decrease.
     pub fn minus(amount: U256) -> Self {
-        Self {
-            negative: !amount.is_zero(),
-            magnitude: amount,
-        }
+        Self { negative: !amount.is_zero(), magnitude: amount }
     }
 
     /// The change that leads from `before` to `after`.
     pub fn between(before: U256, after: U256) -> Self {
-        if after >= before {
-            Self::plus(after - before)
-        } else {
-            Self::minus(before - after)
-        }
+        if after >= before { Self::plus(after - before) } else { Self::minus(before - after) }
     }
 
     /// Whether nothing changes.
@@ -70,10 +57,7 @@ impl Delta {
     pub fn checked_add(self, other: Self) -> Option<Self> {
         if self.negative == other.negative {
             let magnitude = self.magnitude.checked_add(other.magnitude)?;
-            return Some(Self {
-                negative: self.negative,
-                magnitude,
-            });
+            return Some(Self { negative: self.negative, magnitude });
         }
         let (plus, minus) = if self.negative {
             (other.magnitude, self.magnitude)
@@ -85,10 +69,7 @@ impl Delta {
 
     /// The change that undoes this one.
     pub fn inverse(self) -> Self {
-        Self {
-            negative: !self.negative && !self.magnitude.is_zero(),
-            magnitude: self.magnitude,
-        }
+        Self { negative: !self.negative && !self.magnitude.is_zero(), magnitude: self.magnitude }
     }
 }
 
@@ -107,10 +88,7 @@ pub struct Interval {
 
 impl Interval {
     /// Nothing was relied on.
-    pub const ANY: Self = Self {
-        lo: U256::ZERO,
-        hi: U256::MAX,
-    };
+    pub const ANY: Self = Self { lo: U256::ZERO, hi: U256::MAX };
 
     /// Whether the execution is also right for `value`.
     pub fn contains(&self, value: U256) -> bool {
@@ -171,10 +149,7 @@ mod tests {
 
     #[test]
     fn delta_at_the_edges() {
-        assert_eq!(
-            Delta::plus(U256::MAX).checked_add(Delta::plus(U256::from(1))),
-            None
-        );
+        assert_eq!(Delta::plus(U256::MAX).checked_add(Delta::plus(U256::from(1))), None);
         assert_eq!(Delta::minus(U256::ZERO), Delta::ZERO);
         assert_eq!(Delta::minus(U256::from(1)).apply(U256::ZERO), None);
         assert_eq!(Delta::plus(U256::from(1)).apply(U256::MAX), None);

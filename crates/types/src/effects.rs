@@ -24,6 +24,8 @@ pub struct AccountEffects {
     pub account: AccountId,
     /// Whether it existed, where that was relied on.
     pub existence_read: Option<bool>,
+    /// Whether it was empty or absent (EIP-161), where that was relied on.
+    pub emptiness_read: Option<bool>,
     /// Whether it exists from now on, where that differs from "it is not
     /// empty or existed before".
     pub existence_write: Option<bool>,
@@ -56,9 +58,7 @@ impl AccountEffects {
         if let Some(code) = self.code_write {
             record.code = code;
         }
-        let exists = self
-            .existence_write
-            .unwrap_or(before.is_some() || !record.is_empty());
+        let exists = self.existence_write.unwrap_or(before.is_some() || !record.is_empty());
         Some(exists.then_some(record))
     }
 

@@ -21,14 +21,8 @@ pub enum Meter {
 
 impl Meter {
     /// Every meter, in the order of [`Resources`].
-    pub const ALL: [Self; 6] = [
-        Self::Compute,
-        Self::Reads,
-        Self::Writes,
-        Self::Growth,
-        Self::Availability,
-        Self::Frames,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Compute, Self::Reads, Self::Writes, Self::Growth, Self::Availability, Self::Frames];
 
     /// The word for it in tables and errors.
     pub const fn name(self) -> &'static str {

@@ -36,10 +36,7 @@ pub struct LocalKey {
 impl LocalKey {
     /// A word of a contract's storage.
     pub const fn storage(word: U256) -> Self {
-        Self {
-            space: Space::STORAGE,
-            name: Name::Word(word),
-        }
+        Self { space: Space::STORAGE, name: Name::Word(word) }
     }
 }
 
@@ -59,20 +56,12 @@ pub enum Value {
 impl Value {
     /// A word; zero is [`Value::Empty`].
     pub fn word(word: U256) -> Self {
-        if word.is_zero() {
-            Self::Empty
-        } else {
-            Self::Word(word)
-        }
+        if word.is_zero() { Self::Empty } else { Self::Word(word) }
     }
 
     /// Bytes; none are [`Value::Empty`].
     pub fn bytes(bytes: Bytes) -> Self {
-        if bytes.is_empty() {
-            Self::Empty
-        } else {
-            Self::Bytes(bytes)
-        }
+        if bytes.is_empty() { Self::Empty } else { Self::Bytes(bytes) }
     }
 
     /// The word; an empty slot reads as zero, and `None` means that the slot

@@ -1,0 +1,36 @@
+//! The Ethereum machine: [revm](revm) as a guest of the kernel.
+//!
+//! Every fork from Frontier to Osaka, all transaction types, and what Ethereum
+//! does at a block's begin and end. Gas is Ethereum's to the unit.
+//!
+//! revm keeps its own journal for the frames of one transaction; here it is a
+//! [session](polity_kernel::Session) of the kernel's: it loads through the
+//! [`Host`](polity_kernel::Host), notes on what the execution relies, and is
+//! written back when the machine returns, so that the kernel's journal stays
+//! the only one that lasts.
+
+#![cfg_attr(not(feature = "std"), no_std)]
+
+extern crate alloc;
+
+mod account;
+mod block;
+mod database;
+mod executor;
+mod invalid;
+mod journal;
+mod machine;
+mod session;
+mod transaction;
+
+pub mod dao;
+pub mod genesis;
+pub mod header;
+pub mod receipt;
+pub mod rewards;
+pub mod spec;
+
+pub use account::{KIND, account, address, code_ref};
+pub use block::BlockInput;
+pub use machine::Evm;
+pub use transaction::{Transaction, Unsigned, decode_envelope};

@@ -1,0 +1,389 @@
+//! What the Ethereum machine keeps for one transaction, and how it is written
+//! back to the kernel.
+
+use crate::{
+    KIND,
+    account::{account, code_hash, code_ref},
+    block::{BlockInput, Environment},
+    database::KernelDatabase,
+    executor::{Error, Executor},
+    journal::{Burns, SessionJournal, undo_burns},
+    spec::ChainSpec,
+};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use alloy_primitives::{Address, Log, U256};
+use core::any::Any;
+use polity_kernel::{Account, Code, Halt, Host, Session};
+use polity_types::{AccountId, Event, LocalKey, Value};
+use revm::{
+    JournalEntry,
+    context::{FrameStack, LocalContext, TxEnv, journal::JournalInner},
+    context_interface::journaled_state::{JournalCheckpoint, entry::JournalEntryTr},
+    handler::EthFrame,
+    interpreter::interpreter::EthInterpreter,
+    primitives::hardfork::SpecId,
+    state::{Account as EvmAccount, TransactionId},
+};
+
+/// Above this many entries a transaction's tables are given back instead of
+/// being kept for the next, which would pay for clearing them.
+const KEEP_ACCOUNTS: usize = 1024;
+
+/// The session of one worker. Its memory is reused from transaction to
+/// transaction, and the environment for as long as the block is the same.
+#[derive(Default)]
+pub(crate) struct EvmSession {
+    inner: JournalInner<JournalEntry>,
+    burns: Burns,
+    local: LocalContext,
+    frames: FrameStack<EthFrame<EthInterpreter>>,
+    environment: Option<(BlockKey, Environment)>,
+    marks: Vec<JournalCheckpoint>,
+}
+
+/// Tells whether a block is the one that an environment was made for. The input
+/// is compared by identity, and kept so that the identity is not given away.
+struct BlockKey {
+    chain_id: u64,
+    number: u64,
+    timestamp: u64,
+    beneficiary: AccountId,
+    input: Arc<dyn Any + Send + Sync>,
+}
+
+impl BlockKey {
+    fn is(&self, host: &dyn Host, input: &Arc<dyn Any + Send + Sync>) -> bool {
+        let block = host.block();
+        self.number == block.number
+            && self.timestamp == block.timestamp
+            && self.chain_id == block.chain_id
+            && self.beneficiary == block.beneficiary
+            && Arc::ptr_eq(&self.input, input)
+    }
+}
+
+impl Session for EvmSession {
+    fn mark(&mut self) -> u64 {
+        self.marks.push(JournalCheckpoint {
+            log_i: self.inner.logs.len(),
+            journal_i: self.inner.journal.len(),
+            selfdestructed_i: self.inner.selfdestructed_addresses.len(),
+        });
+        self.marks.len() as u64 - 1
+    }
+
+    fn revert(&mut self, mark: u64) {
+        let Some(checkpoint) =
+            usize::try_from(mark).ok().and_then(|at| self.marks.get(at).copied())
+        else {
+            return;
+        };
+        self.marks.truncate(mark as usize);
+        // The frames that are open stay open: the kernel's checkpoints are not
+        // revm's.
+        let depth = self.inner.depth;
+        self.inner.checkpoint_revert(checkpoint);
+        self.inner.depth = depth;
+        undo_burns(&mut self.burns, checkpoint);
+    }
+
+    fn clear(&mut self) {
+        self.inner.commit_tx();
+        self.inner.transaction_id = TransactionId::ZERO;
+        if self.inner.state.capacity() > KEEP_ACCOUNTS {
+            self.inner.state = Default::default();
+        } else {
+            self.inner.state.clear();
+        }
+        self.burns.clear();
+        self.marks.clear();
+    }
+}
+
+impl EvmSession {
+    /// Takes the session out of the host, or opens one.
+    pub(crate) fn take(host: &mut dyn Host) -> Box<Self> {
+        let session = host.session().take().map(|session| session as Box<dyn Any>);
+        session.and_then(|session| session.downcast().ok()).unwrap_or_default()
+    }
+
+    /// Gives the session back to the host.
+    pub(crate) fn put_back(self: Box<Self>, host: &mut dyn Host) {
+        *host.session() = Some(self);
+    }
+
+    fn environment(&mut self, spec: &ChainSpec, host: &dyn Host) -> Result<&Environment, Halt> {
+        let block = host.block();
+        let shared = block
+            .inputs
+            .shared(KIND)
+            .ok_or_else(|| Halt::Fault("the block has no input for the Ethereum machine".into()))?;
+        let known = self.environment.take().filter(|(key, _)| key.is(host, shared));
+        let entry = match known {
+            Some(entry) => entry,
+            None => {
+                let input: &BlockInput = shared.downcast_ref().ok_or_else(|| {
+                    Halt::Fault("the Ethereum machine's input is of another type".into())
+                })?;
+                let environment = Environment::new(spec, block, input)
+                    .map_err(|error| Halt::Fault(format!("block {}: {error}", block.number)))?;
+                let key = BlockKey {
+                    chain_id: block.chain_id,
+                    number: block.number,
+                    timestamp: block.timestamp,
+                    beneficiary: block.beneficiary,
+                    input: shared.clone(),
+                };
+                (key, environment)
+            }
+        };
+        Ok(&self.environment.insert(entry).1)
+    }
+
+    /// Runs `run` on an EVM over this session's journal.
+    pub(crate) fn execute<T>(
+        &mut self,
+        spec: &ChainSpec,
+        host: &mut dyn Host,
+        tx: &TxEnv,
+        run: impl for<'h> FnOnce(&mut Executor<'h>) -> Result<T, Error>,
+    ) -> Result<Result<T, Error>, Halt> {
+        self.environment(spec, host)?;
+        let Some((_, environment)) = &self.environment else {
+            return Err(Halt::Fault("the block has no environment".into()));
+        };
+        let journal = SessionJournal::with(
+            KernelDatabase(host),
+            core::mem::take(&mut self.inner),
+            core::mem::take(&mut self.burns),
+        );
+        let local = core::mem::take(&mut self.local);
+        let frames = core::mem::take(&mut self.frames);
+        let mut executor = Executor::new(environment, tx, journal, local, frames);
+        let result = run(&mut executor);
+        let (journal, local, frames) = executor.into_parts();
+        let SessionJournal { journal, burns, fault } = journal;
+        self.inner = journal.into_init();
+        self.burns = burns;
+        self.local = local;
+        self.frames = frames;
+        match (fault, result) {
+            (Some(halt), _)
+            | (None, Err(Error::Database(crate::database::DatabaseError(halt)))) => Err(halt),
+            (None, result) => Ok(result),
+        }
+    }
+
+    /// Takes over what other machines did to the balances of loaded accounts.
+    pub(crate) fn refresh(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        let mut database = KernelDatabase(host);
+        for (address, account) in in_order(&mut database, &self.inner.state)? {
+            let balance = database.0.peek(account)?.unwrap_or_default().balance;
+            let Some(loaded) = self.inner.state.get_mut(&address) else { continue };
+            if loaded.info.balance != balance {
+                let before = core::mem::replace(&mut loaded.info.balance, balance);
+                self.inner.journal.push(JournalEntry::balance_changed(address, before));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the kernel's journal say what the session says, so that other
+    /// machines see it. May be repeated.
+    pub(crate) fn flush(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        self.emit_logs(host)?;
+        let mut database = KernelDatabase(host);
+        for (address, handle) in in_order(&mut database, &self.inner.state)? {
+            if let Some(account) = self.inner.state.get(&address)
+                && account.is_touched()
+            {
+                write_account(database.0, handle, account)?;
+                write_slots(database.0, handle, account, true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes back at the end of a transaction: what [`EvmSession::flush`]
+    /// does, and what Ethereum leaves to that moment, which is the removal of
+    /// destroyed and of touched empty accounts.
+    pub(crate) fn settle(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        self.emit_logs(host)?;
+        let clears_empty = self.inner.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        let mut burned = self.burns.drain(..).fold(U256::ZERO, |sum, (_, wei)| sum + wei);
+        let mut created = Vec::new();
+        let mut database = KernelDatabase(host);
+        // The order of writes to different accounts does not show in the
+        // effects, but for slots that the kernel has not seen yet and for
+        // codes: those of created accounts, which follow in order.
+        #[allow(clippy::iter_over_hash_type, reason = "see above")]
+        for (address, account) in &self.inner.state {
+            if !account.is_touched() {
+                continue;
+            }
+            let handle = database.handle(*address, &account.info)?;
+            if account.is_selfdestructed() {
+                burned += account.info.balance;
+                destroy(database.0, handle)?;
+                continue;
+            }
+            if account.is_created() || account.info.code_hash != code_hash_of(database.0, handle)? {
+                created.push((handle, account));
+                continue;
+            }
+            write_account(database.0, handle, account)?;
+            write_slots(database.0, handle, account, false)?;
+            settle_existence(database.0, handle, account, clears_empty)?;
+        }
+        created.sort_unstable_by_key(|(handle, _)| *handle);
+        for (handle, account) in created {
+            if account.is_created() && database.0.original(handle)?.is_some() {
+                database.0.reset_storage(handle)?;
+            }
+            write_account(database.0, handle, account)?;
+            write_slots(database.0, handle, account, false)?;
+            settle_existence(database.0, handle, account, clears_empty)?;
+        }
+        if !burned.is_zero() {
+            host.burn(burned)?;
+        }
+        Ok(())
+    }
+
+    /// Destroys wei when the transaction is settled.
+    pub(crate) fn burn(&mut self, wei: U256) {
+        self.burns.push((0, wei));
+    }
+
+    fn emit_logs(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        self.inner.logs.drain(..).try_for_each(|log| emit(host, log))
+    }
+}
+
+/// Emits a log as the kernel's event.
+pub(crate) fn emit(host: &mut dyn Host, log: Log) -> Result<(), Halt> {
+    let (topics, data) = log.data.split();
+    host.emit(Event { emitter: account(log.address), topics, data })
+}
+
+/// The loaded accounts with their handles, in the order of the handles: the
+/// order of a hash map must not reach a result.
+fn in_order(
+    database: &mut KernelDatabase<'_>,
+    state: &revm::state::EvmState,
+) -> Result<Vec<(Address, Account)>, Halt> {
+    let mut accounts = Vec::with_capacity(state.len());
+    #[allow(clippy::iter_over_hash_type, reason = "sorted below")]
+    for (address, account) in state {
+        accounts.push((*address, database.handle(*address, &account.info)?));
+    }
+    accounts.sort_unstable_by_key(|(_, handle)| *handle);
+    Ok(accounts)
+}
+
+fn code_hash_of(host: &mut dyn Host, handle: Account) -> Result<alloy_primitives::B256, Halt> {
+    Ok(code_hash(host.peek(handle)?.and_then(|record| record.code)))
+}
+
+/// Writes balance, nonce and code where they differ from the kernel's.
+fn write_account(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
+    let now = host.peek(handle)?.unwrap_or_default();
+    let info = &account.info;
+    if info.balance > now.balance {
+        host.credit(handle, info.balance - now.balance)?;
+    } else if info.balance < now.balance {
+        host.debit(handle, now.balance - info.balance)?;
+    }
+    if info.nonce != now.sequence {
+        host.set_sequence(handle, info.nonce)?;
+    }
+    if info.code_hash != code_hash(now.code) {
+        let code = code_ref(info.code_hash).zip(info.code.as_ref()).map(|(reference, code)| {
+            let shared = Code::new(code.original_bytes());
+            let _ = shared.prepared(|_| code.clone());
+            (reference, Arc::new(shared))
+        });
+        host.set_code(handle, code)?;
+    }
+    Ok(())
+}
+
+/// Writes slots that differ. `all` also compares those that have the value
+/// that they had when the session loaded them, which the kernel may have been
+/// told another of since.
+fn write_slots(
+    host: &mut dyn Host,
+    handle: Account,
+    account: &EvmAccount,
+    all: bool,
+) -> Result<(), Halt> {
+    let mut unseen = Vec::new();
+    let seen = !account.is_created();
+    #[allow(clippy::iter_over_hash_type, reason = "the kernel orders by first read; else sorted")]
+    for (key, slot) in &account.storage {
+        if all {
+            let local = LocalKey::storage(*key);
+            if host.read(handle, &local)?.as_word() != Some(slot.present_value) {
+                unseen.push((*key, slot.present_value));
+            }
+        } else if slot.is_changed() {
+            if seen {
+                host.write(handle, &LocalKey::storage(*key), Value::word(slot.present_value))?;
+            } else {
+                unseen.push((*key, slot.present_value));
+            }
+        }
+    }
+    unseen.sort_unstable_by_key(|(key, _)| *key);
+    for (key, value) in unseen {
+        host.write(handle, &LocalKey::storage(key), Value::word(value))?;
+    }
+    Ok(())
+}
+
+/// Removes a destroyed account.
+fn destroy(host: &mut dyn Host, handle: Account) -> Result<(), Halt> {
+    let held = host.peek(handle)?.unwrap_or_default();
+    if !held.balance.is_zero() {
+        host.debit(handle, held.balance)?;
+    }
+    if held.sequence != 0 {
+        host.set_sequence(handle, 0)?;
+    }
+    if held.code.is_some() {
+        host.set_code(handle, None)?;
+    }
+    if host.original(handle)?.is_some() {
+        host.reset_storage(handle)?;
+        host.set_existence(handle, false)?;
+    }
+    Ok(())
+}
+
+/// After EIP-161 a touched account that is empty is removed; before, a touched
+/// account exists even if it is empty.
+fn settle_existence(
+    host: &mut dyn Host,
+    handle: Account,
+    account: &EvmAccount,
+    clears_empty: bool,
+) -> Result<(), Halt> {
+    if !account.info.is_empty() {
+        return Ok(());
+    }
+    let original = host.original(handle)?;
+    if clears_empty {
+        if let Some(original) = original {
+            host.rely_emptiness(handle)?;
+            if !original.is_empty() {
+                host.rely_balance(handle, original.balance, original.balance)?;
+            }
+            host.reset_storage(handle)?;
+            host.set_existence(handle, false)?;
+        }
+    } else if original.is_none() {
+        host.rely_existence(handle)?;
+        host.set_existence(handle, true)?;
+    }
+    Ok(())
+}

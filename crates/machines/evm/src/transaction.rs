@@ -1,0 +1,135 @@
+use crate::{KIND, account, spec::Fork};
+use alloc::{format, string::ToString, vec::Vec};
+use alloy_consensus::{
+    EthereumTxEnvelope, Transaction as _, TxEip4844, Typed2718, transaction::SignerRecoverable,
+};
+use alloy_eips::{eip2718::Decodable2718, eip4844::DATA_GAS_PER_BLOB};
+use alloy_primitives::{Address, B256};
+use polity_kernel::{DecodeError, Decoded, Hint};
+use polity_types::LocalKey;
+use revm::{
+    context::TxEnv,
+    context_interface::{
+        either::Either,
+        transaction::{RecoveredAuthority, RecoveredAuthorization},
+    },
+    primitives::U256,
+};
+
+/// A transaction in the form in which the machine executes it: the payload of
+/// a [`Decoded`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// revm's form.
+    pub env: TxEnv,
+}
+
+impl Transaction {
+    /// The blob gas that the transaction takes (EIP-4844).
+    pub fn blob_gas(&self) -> u64 {
+        DATA_GAS_PER_BLOB.saturating_mul(self.env.blob_hashes.len() as u64)
+    }
+}
+
+/// The power to execute a transaction that nobody signed. Only a simulation or
+/// a development chain has a reason to construct it; a block of a live chain
+/// is decoded from bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsigned(());
+
+impl Unsigned {
+    /// For a run whose result no chain takes over.
+    pub const fn for_simulation() -> Self {
+        Self(())
+    }
+
+    /// A transaction in the name of `env.caller`.
+    pub fn transaction(self, env: TxEnv, hash: B256) -> Decoded {
+        decoded(env, hash)
+    }
+}
+
+/// Decodes a transaction from its EIP-2718 bytes as they stand in a block:
+/// without the blobs of a blob transaction, and with nothing behind it.
+pub(crate) fn decode_bytes(raw: &[u8]) -> Result<EthereumTxEnvelope<TxEip4844>, DecodeError> {
+    let mut rest = raw;
+    let envelope = EthereumTxEnvelope::<TxEip4844>::decode_2718(&mut rest)
+        .map_err(|error| DecodeError::Malformed(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(DecodeError::Malformed(format!("{} bytes too many", rest.len())));
+    }
+    Ok(envelope)
+}
+
+/// Authenticates a decoded transaction by the rules of `fork`.
+///
+/// # Errors
+/// A signature that does not recover, that is malleable (EIP-2, from Homestead
+/// on), or that names a chain other than `chain_id` (EIP-155, from Spurious
+/// Dragon on; before, one that names a chain at all).
+pub fn decode_envelope(
+    envelope: &EthereumTxEnvelope<TxEip4844>,
+    chain_id: u64,
+    fork: Fork,
+) -> Result<Decoded, DecodeError> {
+    if let Some(found) = envelope.chain_id() {
+        if found != chain_id {
+            return Err(DecodeError::ChainId { found, expected: chain_id });
+        }
+        if fork < Fork::SpuriousDragon {
+            return Err(DecodeError::Signature("names a chain before EIP-155".into()));
+        }
+    }
+    let signer = if fork < Fork::Homestead {
+        envelope.recover_signer_unchecked()
+    } else {
+        envelope.recover_signer()
+    };
+    let caller = signer.map_err(|error| DecodeError::Signature(error.to_string()))?;
+    Ok(decoded(environment(envelope, caller), *envelope.tx_hash()))
+}
+
+/// revm's form of a transaction. The authorities of delegations are recovered
+/// here, once, and not while the transaction executes.
+fn environment(envelope: &EthereumTxEnvelope<TxEip4844>, caller: Address) -> TxEnv {
+    let authorizations = envelope.authorization_list().unwrap_or_default().iter().map(|signed| {
+        let authority = signed
+            .recover_authority()
+            .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
+        Either::Right(RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority))
+    });
+    TxEnv {
+        tx_type: envelope.ty(),
+        caller,
+        gas_limit: envelope.gas_limit(),
+        gas_price: envelope.max_fee_per_gas(),
+        kind: envelope.kind(),
+        value: envelope.value(),
+        data: envelope.input().clone(),
+        nonce: envelope.nonce(),
+        chain_id: envelope.chain_id(),
+        access_list: envelope.access_list().cloned().unwrap_or_default(),
+        gas_priority_fee: envelope.max_priority_fee_per_gas(),
+        blob_hashes: envelope.blob_versioned_hashes().unwrap_or_default().to_vec(),
+        max_fee_per_blob_gas: envelope.max_fee_per_blob_gas().unwrap_or_default(),
+        authorization_list: authorizations.collect(),
+    }
+}
+
+fn decoded(env: TxEnv, hash: B256) -> Decoded {
+    let mut hints = Vec::new();
+    let mut hint = |address: Address, key: Option<LocalKey>| {
+        hints.push(Hint { account: account(address), key });
+    };
+    if let Some(to) = env.kind.to() {
+        hint(*to, None);
+    }
+    for item in &env.access_list.0 {
+        hint(item.address, None);
+        for key in &item.storage_keys {
+            hint(item.address, Some(LocalKey::storage(U256::from_be_bytes(key.0))));
+        }
+    }
+    Decoded::new(KIND, hash, account(env.caller), env.nonce, env.gas_limit, Transaction { env })
+        .with_hints(hints)
+}
