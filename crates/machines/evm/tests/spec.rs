@@ -1,5 +1,7 @@
 //! Forks, networks and genesis files against Ethereum's own data.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails")]
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use alloy_consensus::constants::SEPOLIA_GENESIS_HASH;
