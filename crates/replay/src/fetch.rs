@@ -191,6 +191,9 @@ pub fn fetch(
     if wanted {
         let hashes = fetch_hashes(&client, &block, ancestors, progress)?;
         state.add_block_hashes(hashes);
+    } else {
+        // The state was read by number, so the parent must still be the one with that number.
+        fetch_hashes(&client, &block, ancestors.end.saturating_sub(1)..ancestors.end, &mut |_| {})?;
     }
     let folder = RemoteBlock { block, state }.into_folder();
     Ok(Fetched::Complete(Box::new(folder)))

@@ -77,7 +77,7 @@ number!(u8, u64, u128, U256);
 pub(crate) struct Quantity<T>(pub(crate) T);
 
 /// Parses a `0x` hex string of at most 64 digits.
-fn parse_hex(text: &str) -> Result<U256, String> {
+pub(crate) fn parse_hex(text: &str) -> Result<U256, String> {
     let digits = text
         .strip_prefix("0x")
         .ok_or_else(|| format!("expected a hex number like \"0x1f\", found {text:.80?}"))?;

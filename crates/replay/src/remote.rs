@@ -14,7 +14,7 @@ use crate::{
     block::FullBlock,
     error::{BlockFault, FetchError},
     folder::{BlockFolder, FolderBlock, PreAccount, PreState, reachable_ancestors},
-    json::Quantity,
+    json::{Quantity, parse_hex},
     rpc::{Call, RpcClient},
 };
 
@@ -173,13 +173,9 @@ impl RemoteState {
         }
         let mut values = Vec::with_capacity(slots.len());
         for key in slots {
-            // Bytes rather than a number: nodes differ in how they write zero.
-            let value: Bytes = self.take(&mut results, "eth_getStorageAt")?;
-            let value = U256::try_from_be_slice(&value).ok_or_else(|| {
-                self.client.fault(
-                    "eth_getStorageAt",
-                    BlockFault::invalid(".", format!("{} bytes, and a slot has 32", value.len())),
-                )
+            let value: String = self.take(&mut results, "eth_getStorageAt")?;
+            let value = parse_slot(&value).map_err(|reason| {
+                self.client.fault("eth_getStorageAt", BlockFault::invalid(".", reason))
             })?;
             values.push((key, value));
         }
@@ -271,6 +267,11 @@ impl RemoteState {
             other => other,
         }
     }
+}
+
+/// Nodes differ in how they write a slot: with all digits, without leading zeros, or `0x` for 0.
+fn parse_slot(text: &str) -> Result<U256, String> {
+    if text == "0x" { Ok(U256::ZERO) } else { parse_hex(text) }
 }
 
 fn not_readable(what: impl fmt::Display, reason: &'static str) -> FetchError {
@@ -381,4 +382,20 @@ pub(crate) fn ancestors(
         found.insert(number, block);
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_read_as_any_node_writes_them() {
+        let full = format!("0x{:064x}", 5);
+        for (text, value) in [("0x", 0), ("0x0", 0), ("0x5", 5), (full.as_str(), 5)] {
+            assert_eq!(parse_slot(text), Ok(U256::from(value)));
+        }
+        for wrong in ["", "5", "0xz", &format!("{full}0")] {
+            assert!(parse_slot(wrong).is_err(), "{wrong}");
+        }
+    }
 }

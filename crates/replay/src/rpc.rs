@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::Duration,
 };
@@ -55,6 +55,8 @@ pub struct RpcClient {
     host: String,
     options: RpcOptions,
     next_id: AtomicU64,
+    /// Set when the node refused a batch: calls are then sent one by one.
+    no_batches: AtomicBool,
 }
 
 /// One call of a batch.
@@ -127,7 +129,14 @@ impl RpcClient {
             .user_agent("polity")
             .build()
             .into();
-        Ok(Self { agent, url: url.into(), host, options, next_id: AtomicU64::new(1) })
+        Ok(Self {
+            agent,
+            url: url.into(),
+            host,
+            options,
+            next_id: AtomicU64::new(1),
+            no_batches: AtomicBool::new(false),
+        })
     }
 
     /// The node, without the path and query of its URL, which may hold a key.
@@ -202,9 +211,12 @@ impl RpcClient {
     }
 
     fn chunk(&self, calls: &[Call]) -> Result<Vec<Box<RawValue>>, FetchError> {
-        let [first, _, ..] = calls else {
-            return calls.iter().map(|call| self.call_raw(call.method, &call.params)).collect();
-        };
+        let one_by_one =
+            || calls.iter().map(|call| self.call_raw(call.method, &call.params)).collect();
+        let [first, _, ..] = calls else { return one_by_one() };
+        if self.no_batches.load(Ordering::Relaxed) {
+            return one_by_one();
+        }
         let method = first.method;
         let start = self.next_id.fetch_add(calls.len() as u64, Ordering::Relaxed);
         let requests: Vec<_> = (start..)
@@ -222,7 +234,11 @@ impl RpcClient {
             // A node that takes no batches answers with one error object.
             if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
                 let answer: Answer = self.parse(method, &text)?;
-                return self.result(method, answer).map(|_| None);
+                self.result(method, answer)?;
+                return Err(self.fault(
+                    method,
+                    BlockFault::invalid(".", "a single answer to a batch of calls"),
+                ));
             }
             let answers: Vec<Answer> = self.parse(method, &text)?;
             // A limit that hits one call of the batch is a reason to repeat the batch.
@@ -231,13 +247,16 @@ impl RpcClient {
             });
             match limited {
                 Some(error) => Err(self.rpc_error(method, error)),
-                None => Ok(Some(answers)),
+                None => Ok(answers),
             }
         });
         let answers = match answers {
-            Ok(Some(answers)) => answers,
-            Ok(None) | Err(FetchError::Rpc { .. } | FetchError::Status { .. }) => {
-                return calls.iter().map(|call| self.call_raw(call.method, &call.params)).collect();
+            Ok(answers) => answers,
+            Err(error @ (FetchError::Rpc { .. } | FetchError::Status { .. }))
+                if !may_pass(&error) =>
+            {
+                self.no_batches.store(true, Ordering::Relaxed);
+                return one_by_one();
             }
             Err(error) => return Err(error),
         };

@@ -1,5 +1,12 @@
 //! Real blocks: those of the test data, where there is some.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers as well"
+)]
+
 use std::time::Instant;
 
 use alloy_eips::eip7702::SignedAuthorization;

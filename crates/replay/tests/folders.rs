@@ -1,5 +1,12 @@
 //! Writing and reading block folders, and what is said when one is wrong.
 
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, in its helpers as well"
+)]
+
 mod common;
 
 use std::{
