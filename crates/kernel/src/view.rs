@@ -7,7 +7,7 @@ use polity_types::{AccountId, AccountRecord, B256, Bytes, LocalKey, Value};
 ///
 /// An absent account is `None` and an absent slot [`Value::Empty`]; neither is
 /// an error. A code that an account refers to and that is not there is one.
-pub trait View {
+pub trait View: Sync {
     /// The account's cells other than its slots.
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError>;
 

@@ -46,10 +46,20 @@ pub fn data_root() -> Result<Option<PathBuf>, FolderError> {
             reason: "no such folder; name the folder with the data archive or the unpacked data",
         });
     }
+    unpacked(&folder).map(Some)
+}
+
+/// The folder itself, or where it holds the archive, the archive's content, unpacked once into
+/// the cache.
+///
+/// # Errors
+///
+/// The archive cannot be unpacked.
+pub fn unpacked(folder: &Path) -> Result<PathBuf, FolderError> {
     if folder.join(ARCHIVE_NAME).is_file() {
-        return open_archive(&folder, &cache_folder()?).map(Some);
+        return open_archive(folder, &cache_folder()?);
     }
-    Ok(Some(folder))
+    Ok(folder.into())
 }
 
 fn variable(name: &str) -> Option<OsString> {

@@ -36,6 +36,9 @@ pub struct BlockInput {
     pub withdrawals: Vec<Withdrawal>,
     /// Ommers, before Paris.
     pub ommers: Vec<Header>,
+    /// Executes the transactions alone, without what Ethereum does at a
+    /// block's begin and end: for a block of which no more is known.
+    pub transactions_only: bool,
 }
 
 impl BlockInput {
@@ -57,6 +60,7 @@ impl BlockInput {
             parent_beacon_root: header.parent_beacon_block_root,
             withdrawals,
             ommers,
+            transactions_only: false,
         };
         BlockContext {
             chain_id,

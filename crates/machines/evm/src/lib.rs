@@ -32,5 +32,5 @@ pub mod spec;
 
 pub use account::{KIND, account, address, code_ref};
 pub use block::BlockInput;
-pub use machine::Evm;
+pub use machine::{Evm, logs};
 pub use transaction::{Transaction, Unsigned, decode_envelope};

@@ -22,7 +22,7 @@ use polity_kernel::{
     BlockContext, Call, DecodeError, Decoded, EndOfBlock, Halt, Host, Invalid, Machine, Outcome,
     Totals, Transacted, TransactionOutput,
 };
-use polity_types::{MachineKind, Meter, Receipt, Resources, Status};
+use polity_types::{Event, MachineKind, Meter, Receipt, Resources, Status};
 use revm::{
     bytecode::Bytecode,
     context::TxEnv,
@@ -226,6 +226,9 @@ impl Machine for Evm {
         let number = block.number;
         let fork = self.fork(block);
         let input = self.input(block)?;
+        if input.transactions_only {
+            return Ok(());
+        }
         let parent_hash = input.parent_hash;
         let beacon_root = input.parent_beacon_root;
         if self.spec.drains_dao_at(number) {
@@ -324,12 +327,16 @@ impl Machine for Evm {
         let (number, fork) = (block.number, self.fork(block));
         let beneficiary = address(&block.beneficiary);
         let input = self.input(block)?;
+        if input.transactions_only {
+            return Ok(EndOfBlock::default());
+        }
         let rewards = rewards::block_rewards(fork, number, beneficiary, &input.ommers);
         let withdrawals = rewards::withdrawals(&input.withdrawals);
         let mut requests = Vec::new();
         if fork >= Fork::Prague {
             let contract = self.spec.deposit_contract;
-            let logs = logs_of(outputs, contract);
+            let logs: Vec<Log> =
+                outputs.iter().flat_map(|output| logs(&output.effects.events)).collect();
             let deposits = receipt::deposits(&logs, contract)
                 .map_err(|error| Halt::Fault(format!("deposit requests: {error}")))?;
             let withdrawals = self.dequeue(host, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS)?;
@@ -343,18 +350,14 @@ impl Machine for Evm {
     }
 }
 
-/// The logs that one contract emitted in the block's transactions.
-fn logs_of(outputs: &[TransactionOutput], contract: Address) -> Vec<Log> {
-    let emitter = account(contract);
-    outputs
-        .iter()
-        .flat_map(|output| &output.effects.events)
-        .filter(|event| event.emitter == emitter)
-        .map(|event| Log {
-            address: contract,
-            data: LogData::new_unchecked(event.topics.clone(), event.data.clone()),
-        })
-        .collect()
+/// The Ethereum logs among a transaction's events.
+pub fn logs(events: &[Event]) -> Vec<Log> {
+    let own = events.iter().filter(|event| event.emitter.machine == KIND);
+    own.map(|event| Log {
+        address: address(&event.emitter),
+        data: LogData::new_unchecked(event.topics.clone(), event.data.clone()),
+    })
+    .collect()
 }
 
 fn call_inputs(

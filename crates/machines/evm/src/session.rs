@@ -17,7 +17,10 @@ use polity_kernel::{Account, Code, Halt, Host, Session};
 use polity_types::{AccountId, Event, LocalKey, Value};
 use revm::{
     JournalEntry,
-    context::{FrameStack, LocalContext, TxEnv, journal::JournalInner},
+    context::{
+        FrameStack, LocalContext, TxEnv,
+        journal::{JournalInner, warm_addresses::WarmAddresses},
+    },
     context_interface::journaled_state::{JournalCheckpoint, entry::JournalEntryTr},
     handler::EthFrame,
     interpreter::interpreter::EthInterpreter,
@@ -127,6 +130,9 @@ impl EvmSession {
                 })?;
                 let environment = Environment::new(spec, block, input)
                     .map_err(|error| Halt::Fault(format!("block {}: {error}", block.number)))?;
+                // revm fills in the precompiles of a fork only where there are
+                // none yet.
+                self.inner.warm_addresses = WarmAddresses::new();
                 let key = BlockKey {
                     chain_id: block.chain_id,
                     number: block.number,

@@ -1,0 +1,44 @@
+//! `polity`: the command line.
+//!
+//! Results go to the standard output, everything else to the standard error.
+//! Exit status: 0, all is as expected; 1, the command ran and something differs;
+//! 2, it could not run.
+
+mod output;
+mod run;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+// Executing a block is many small allocations; the system's allocator takes a
+// measurable share of it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A hypervisor for blockchain virtual machines.
+#[derive(Parser)]
+#[command(name = "polity", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Execute blocks from block folders and compare them with their headers.
+    Run(run::Run),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Run(run) => run.run(),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            output::error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
