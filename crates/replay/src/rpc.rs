@@ -2,14 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, value::RawValue};
-use ureq::{Agent, http::Uri};
+use ureq::{
+    Agent,
+    http::Uri,
+    tls::{RootCerts, TlsConfig},
+};
 
 use crate::{
     error::{BlockFault, FetchError},
@@ -123,7 +130,13 @@ impl RpcClient {
             Some(port) => format!("{host}:{port}"),
             None => host.to_owned(),
         };
+        // The roots of the system, so that the certificates of an organisation's own nodes count.
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
         let agent = Agent::config_builder()
+            .tls_config(tls)
             .timeout_global(Some(options.timeout))
             .http_status_as_error(false)
             .user_agent("polity")
