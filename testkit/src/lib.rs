@@ -1,0 +1,10 @@
+//! What the tests of several rooms share.
+//!
+//! - [`toy`]: machines whose contracts are lists of host operations, to drive every way through the
+//!   kernel from a test.
+//! - [`state`]: a state in ordered maps, as plain as can be.
+
+#![forbid(unsafe_code)]
+
+pub mod state;
+pub mod toy;
