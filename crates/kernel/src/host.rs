@@ -116,8 +116,9 @@ pub trait Host {
         code: Option<(CodeRef, Arc<Code>)>,
     ) -> Result<(), Halt>;
 
-    /// Makes the account exist although empty, or not exist. Its other cells
-    /// must be empty in the latter case at the transaction's end.
+    /// Makes the account exist although empty, or removes it: code, sequence
+    /// number and slots. A balance must have been debited before the
+    /// transaction ends.
     fn set_existence(&mut self, account: Account, exists: bool) -> Result<(), Halt>;
 
     /// Adds to a balance. Relies on nothing; a balance that would pass 2^256 is

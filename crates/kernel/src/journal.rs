@@ -69,8 +69,10 @@ impl AccountCell {
 struct SlotCell {
     account: u32,
     key: LocalKey,
+    /// The value before the transaction, where somebody looked.
     original: Option<Value>,
-    now: Value,
+    /// What was written, since the storage was reset if it was.
+    written: Option<Value>,
 }
 
 enum Undo {
@@ -79,7 +81,7 @@ enum Undo {
     Code(u32, Option<CodeRef>),
     Existence(u32, Option<bool>),
     Reset(u32),
-    Slot(u32, Value),
+    Slot(u32, Option<Value>),
     Minted(U256),
     Burned(U256),
 }
@@ -205,6 +207,9 @@ impl Journal {
     }
 
     pub(crate) fn credit(&mut self, account: u32, amount: U256) -> Result<(), Halt> {
+        if !amount.is_zero() {
+            self.revive(account)?;
+        }
         let cell = self.get_mut(account)?;
         let before = cell.now.balance;
         cell.now.balance = before
@@ -244,8 +249,14 @@ impl Journal {
         self.burned = self.burned.wrapping_add(amount);
     }
 
+    /// Sets the sequence number. Whether that is a change is decided by the
+    /// number before, which is therefore relied on; the same holds for codes.
     pub(crate) fn set_sequence(&mut self, account: u32, sequence: u64) -> Result<(), Halt> {
+        if sequence != 0 {
+            self.revive(account)?;
+        }
         let cell = self.get_mut(account)?;
+        cell.relied_sequence = true;
         let before = core::mem::replace(&mut cell.now.sequence, sequence);
         self.undo.push(Undo::Sequence(account, before));
         Ok(())
@@ -256,8 +267,12 @@ impl Journal {
         account: u32,
         code: Option<(CodeRef, Arc<Code>)>,
     ) -> Result<(), Halt> {
+        if code.is_some() {
+            self.revive(account)?;
+        }
         let reference = code.as_ref().map(|(reference, _)| *reference);
         let cell = self.get_mut(account)?;
+        cell.relied_code = true;
         let before = core::mem::replace(&mut cell.now.code, reference);
         self.undo.push(Undo::Code(account, before));
         // A code is content: it stays when the reference to it is undone.
@@ -269,11 +284,28 @@ impl Journal {
         Ok(())
     }
 
+    /// An account that was removed exists again once something is put in it.
+    fn revive(&mut self, account: u32) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        if cell.existence == Some(false) {
+            let before = cell.existence.take();
+            self.undo.push(Undo::Existence(account, before));
+        }
+        Ok(())
+    }
+
     pub(crate) fn new_code(&self, hash: &B256) -> Option<&Arc<Code>> {
         self.codes.iter().find(|(known, _)| known == hash).map(|(_, code)| code)
     }
 
+    /// Lets an account exist although it is empty, or removes all of it but
+    /// the balance.
     pub(crate) fn set_existence(&mut self, account: u32, exists: bool) -> Result<(), Halt> {
+        if !exists {
+            self.set_sequence(account, 0)?;
+            self.set_code(account, None)?;
+            self.reset_storage(account)?;
+        }
         let cell = self.get_mut(account)?;
         let before = cell.existence.replace(exists);
         self.undo.push(Undo::Existence(account, before));
@@ -287,15 +319,26 @@ impl Journal {
         key: &LocalKey,
         view: &dyn View,
     ) -> Result<(Value, bool), Halt> {
-        if let Some(slot) = self.slot(account, key) {
-            return Ok((slot.now.clone(), false));
+        let cell = self.accounts.get(account as usize).ok_or_else(|| unknown_account(account))?;
+        let index = self.slot_index.get(&(account, key.clone())).copied();
+        let slot = index.and_then(|index| self.slots.get_mut(index as usize));
+        if let Some(written) = slot.as_ref().and_then(|slot| slot.written.as_ref()) {
+            return Ok((written.clone(), false));
         }
-        let cell = self.get(account)?;
         if cell.reset {
             return Ok((Value::Empty, false));
         }
+        if let Some(original) = slot.as_ref().and_then(|slot| slot.original.as_ref()) {
+            return Ok((original.clone(), false));
+        }
         let value = view.slot(&cell.id, key)?;
-        self.push_slot(account, key.clone(), Some(value.clone()), value.clone())?;
+        match slot {
+            // It was written blindly, and that was undone.
+            Some(slot) => slot.original = Some(value.clone()),
+            None => {
+                self.push_slot(account, key.clone(), Some(value.clone()))?;
+            }
+        }
         Ok((value, true))
     }
 
@@ -303,10 +346,10 @@ impl Journal {
         self.get(account)?;
         let index = match self.slot_index.get(&(account, key.clone())) {
             Some(index) => *index,
-            None => self.push_slot(account, key.clone(), None, Value::Empty)?,
+            None => self.push_slot(account, key.clone(), None)?,
         };
         if let Some(slot) = self.slots.get_mut(index as usize) {
-            let before = core::mem::replace(&mut slot.now, value);
+            let before = slot.written.replace(value);
             self.undo.push(Undo::Slot(index, before));
         }
         Ok(())
@@ -318,17 +361,12 @@ impl Journal {
             self.undo.push(Undo::Reset(account));
         }
         for (index, slot) in (0u32..).zip(&mut self.slots) {
-            if slot.account == account && !slot.now.is_empty() {
-                let before = core::mem::take(&mut slot.now);
+            if slot.account == account && slot.written.is_some() {
+                let before = slot.written.take();
                 self.undo.push(Undo::Slot(index, before));
             }
         }
         Ok(())
-    }
-
-    fn slot(&self, account: u32, key: &LocalKey) -> Option<&SlotCell> {
-        let index = self.slot_index.get(&(account, key.clone()))?;
-        self.slots.get(*index as usize)
     }
 
     fn push_slot(
@@ -336,12 +374,11 @@ impl Journal {
         account: u32,
         key: LocalKey,
         original: Option<Value>,
-        now: Value,
     ) -> Result<u32, Halt> {
         let index = u32::try_from(self.slots.len())
             .map_err(|_| Halt::Fault("more than 2^32 slots".into()))?;
         self.slot_index.insert((account, key.clone()), index);
-        self.slots.push(SlotCell { account, key, original, now });
+        self.slots.push(SlotCell { account, key, original, written: None });
         Ok(index)
     }
 
@@ -382,7 +419,7 @@ impl Journal {
                 Undo::Reset(account) => self.restore(account, |cell| cell.reset = false),
                 Undo::Slot(index, before) => {
                     if let Some(slot) = self.slots.get_mut(index as usize) {
-                        slot.now = before;
+                        slot.written = before;
                     }
                 }
                 Undo::Minted(before) => self.minted = before,
@@ -422,21 +459,20 @@ impl Journal {
             )));
         }
         let mut slots = Vec::with_capacity(self.slots.len());
-        for SlotCell { account, key, original, now } in self.slots.drain(..) {
+        for SlotCell { account, key, original, written } in self.slots.drain(..) {
             let reset = self.accounts.get(account as usize).is_some_and(|cell| cell.reset);
-            // After a reset the base of a write is the empty slot. A slot that
-            // was written blindly is listed even where the value may be the
-            // same: nobody looked.
-            let changed = match &original {
-                Some(_) if reset => !now.is_empty(),
-                Some(original) => *original != now,
-                None => !(reset && now.is_empty()),
-            };
-            if changed {
+            // The value without the write: empty after a reset, else the
+            // original, which is unknown where nobody looked.
+            let write = written.filter(|value| match &original {
+                _ if reset => !value.is_empty(),
+                Some(original) => value != original,
+                None => true,
+            });
+            if let Some(value) = &write {
                 growth.writes += 1;
-                growth.bytes += now.len() as u64;
+                growth.bytes += value.len() as u64;
             }
-            slots.push(SlotEffects { account, key, read: original, write: changed.then_some(now) });
+            slots.push(SlotEffects { account, key, read: original, write });
         }
         let mut codes = Vec::new();
         for (hash, code) in self.codes.drain(..) {

@@ -1,7 +1,7 @@
 //! Executing a block folder and comparing with its header.
 
 use alloy_consensus::Header;
-use alloy_primitives::{B256, Bloom, Bytes, KECCAK256_EMPTY, U256};
+use alloy_primitives::{B256, Bloom, KECCAK256_EMPTY, U256};
 use polity_engine::{Block, BlockError, BlockOutput, Overlay, Sequential};
 use polity_evm::{
     BlockInput, Evm, KIND, Unsigned, account, code_ref, decode_envelope,
@@ -243,7 +243,7 @@ impl Replay {
         let gas_used = output.totals_of(KIND).gas_used;
         let with_root = header.filter(|_| self.fork >= Fork::Byzantium);
         let requests = output.end.iter().find(|end| end.machine == KIND).map(|end| {
-            let requests = end.end.requests.iter().map(|request| Bytes::clone(request)).collect();
+            let requests = end.end.requests.clone();
             receipt::requests_hash(&alloy_eips::eip7685::Requests::new(requests))
         });
         Ok(Verdict {

@@ -243,7 +243,7 @@ impl EvmSession {
         }
         created.sort_unstable_by_key(|(handle, _)| *handle);
         for (handle, account) in created {
-            if account.is_created() && database.0.original(handle)?.is_some() {
+            if account.is_created() {
                 database.0.reset_storage(handle)?;
             }
             write_account(database.0, handle, account)?;
@@ -349,21 +349,11 @@ fn write_slots(
 
 /// Removes a destroyed account.
 fn destroy(host: &mut dyn Host, handle: Account) -> Result<(), Halt> {
-    let held = host.peek(handle)?.unwrap_or_default();
-    if !held.balance.is_zero() {
-        host.debit(handle, held.balance)?;
+    let held = host.peek(handle)?.unwrap_or_default().balance;
+    if !held.is_zero() {
+        host.debit(handle, held)?;
     }
-    if held.sequence != 0 {
-        host.set_sequence(handle, 0)?;
-    }
-    if held.code.is_some() {
-        host.set_code(handle, None)?;
-    }
-    if host.original(handle)?.is_some() {
-        host.reset_storage(handle)?;
-        host.set_existence(handle, false)?;
-    }
-    Ok(())
+    host.set_existence(handle, false)
 }
 
 /// After EIP-161 a touched account that is empty is removed; before, a touched
@@ -378,18 +368,17 @@ fn settle_existence(
         return Ok(());
     }
     let original = host.original(handle)?;
-    if clears_empty {
-        if let Some(original) = original {
-            host.rely_emptiness(handle)?;
-            if !original.is_empty() {
-                host.rely_balance(handle, original.balance, original.balance)?;
-            }
-            host.reset_storage(handle)?;
-            host.set_existence(handle, false)?;
-        }
-    } else if original.is_none() {
+    if !clears_empty {
         host.rely_existence(handle)?;
-        host.set_existence(handle, true)?;
+        if original.is_none() {
+            host.set_existence(handle, true)?;
+        }
+    } else if let Some(original) = original {
+        host.rely_emptiness(handle)?;
+        if !original.is_empty() {
+            host.rely_balance(handle, original.balance, original.balance)?;
+        }
+        host.set_existence(handle, false)?;
     }
     Ok(())
 }
