@@ -4,6 +4,7 @@
 //! Exit status: 0, all is as expected; 1, the command ran and something differs;
 //! 2, it could not run.
 
+mod fetch;
 mod output;
 mod run;
 
@@ -27,11 +28,14 @@ struct Cli {
 enum Command {
     /// Execute blocks from block folders and compare them with their headers.
     Run(run::Run),
+    /// Write a block folder from any Ethereum node.
+    Fetch(fetch::Fetch),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.run(),
+        Command::Fetch(fetch) => fetch.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -22,9 +22,14 @@ pub(crate) fn json(value: &impl serde::Serialize) -> eyre::Result<()> {
 
 /// Tells why a command could not run, with the causes.
 pub(crate) fn error(error: &eyre::Report) {
-    story(&format!("error: {error}"));
-    for cause in error.chain().skip(1) {
-        story(&format!("  because: {cause}"));
+    let mut told = error.to_string();
+    story(&format!("error: {told}"));
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        // Many errors say their cause themselves.
+        if !told.contains(&cause) {
+            story(&format!("  because: {cause}"));
+        }
+        told = cause;
     }
 }
 
@@ -45,7 +50,7 @@ pub(crate) fn progress(length: u64, what: &'static str) -> ProgressBar {
 /// A table with right-aligned columns, except for the first `left`.
 pub(crate) fn table(head: &[&str], left: usize, rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::ASCII_MARKDOWN);
     // A result must not depend on the terminal's width.
     table.set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(head);

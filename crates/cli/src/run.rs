@@ -1,3 +1,6 @@
+//! `polity run`.
+#![allow(clippy::float_arithmetic, reason = "times and rates are for people to read")]
+
 use crate::output;
 use clap::Args;
 use eyre::{Context, bail};

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use alloy_eips::eip7840::BlobParams;
 use alloy_genesis::{ChainConfig, Genesis};
 use alloy_primitives::U256;
+use polity_evm::spec::Fork;
 
 use crate::{
     error::{BlockFault, FolderError},
@@ -105,9 +107,21 @@ pub fn dev_genesis(chain_id: u64, newest: DevFork) -> Genesis {
         bpo2_time: since(DevFork::Bpo2),
         terminal_total_difficulty: Some(U256::ZERO),
         terminal_total_difficulty_passed: true,
+        blob_schedule: [(DevFork::Bpo1, Fork::Bpo1), (DevFork::Bpo2, Fork::Bpo2)]
+            .into_iter()
+            .filter(|(fork, _)| newest >= *fork)
+            .filter_map(|(_, fork)| Some((fork.name().to_lowercase(), blob_params(fork)?)))
+            .collect(),
         ..ChainConfig::default()
     };
     Genesis { config, ..Genesis::default() }
+}
+
+/// The blob parameters of a fork that only changes them, and therefore has to name them (EIP-7892),
+/// as a file holds them: the limit per transaction and the reserve price follow from the fork.
+fn blob_params(fork: Fork) -> Option<BlobParams> {
+    let params = fork.standard_blob_params()?;
+    Some(BlobParams { max_blobs_per_tx: params.max_blob_count, blob_base_cost: 0, ..params })
 }
 
 /// Reads a genesis file in geth's format.
@@ -143,6 +157,7 @@ mod tests {
             let genesis = dev_genesis(31337, newest);
             let text = serde_json::to_vec(&genesis).unwrap();
             assert_eq!(json::parse::<Genesis>(&text).unwrap(), genesis);
+            polity_evm::genesis::GenesisBlock::new(&genesis).unwrap();
         }
         assert_eq!(dev_genesis(1, DevFork::Cancun).config.prague_time, None);
     }

@@ -36,6 +36,7 @@ mod remote;
 mod replay;
 mod rpc;
 mod transaction;
+mod view;
 mod write;
 
 pub use archive::{ARCHIVE_NAME, DATA_VARIABLE, data_root, open_archive, unpacked};
@@ -52,4 +53,5 @@ pub use library::{Library, open};
 pub use remote::{RemoteBlock, RemoteState, Source, SourceAccount, StateKeys};
 pub use replay::{Compared, Replay, ReplayError, Verdict};
 pub use rpc::{RpcClient, RpcOptions};
+pub use view::SourceView;
 pub use write::{WriteMode, write};

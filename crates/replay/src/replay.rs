@@ -97,11 +97,14 @@ impl Replay {
     pub fn full(full: &FullBlock, state: Overlay<'static>) -> Result<Self, ReplayError> {
         let spec = match &full.chain {
             Chain::Mainnet => ChainSpec::mainnet(),
-            Chain::Custom(genesis) => genesis::chain_spec(
-                &genesis.config,
-                genesis.difficulty,
-                genesis.number.unwrap_or_default(),
-            )?,
+            Chain::Custom(genesis) => {
+                let number = genesis.number.unwrap_or_default();
+                let mut spec = genesis::chain_spec(&genesis.config, genesis.difficulty, number)?;
+                // A folder does not tell whether the chain has them; its header
+                // tells whether there were requests.
+                spec.request_contracts_optional = true;
+                spec
+            }
         };
         let header = &full.header;
         let fork = spec.fork_at(header.number, header.timestamp);

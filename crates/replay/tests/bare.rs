@@ -1,5 +1,12 @@
 //! The sequential engine against bare revm: every receipt and every account.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
+
 use alloy_primitives::{Address, B256, U256};
 use polity_engine::{Overlay, Sequential};
 use polity_evm::{Transaction, account};

@@ -111,6 +111,7 @@ impl Evm {
             Some(result) => {
                 Err(Halt::Fault(format!("the system contract {contract} failed: {result:?}")))
             }
+            None if self.spec.request_contracts_optional => Ok(Bytes::new()),
             None => Err(Halt::Fault(format!("there is no system contract at {contract}"))),
         }
     }

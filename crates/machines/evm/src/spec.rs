@@ -414,6 +414,9 @@ pub struct ChainSpec {
     pub deposit_contract: Address,
     /// The DAO fork, if the chain has a stand on it.
     pub dao: Option<DaoFork>,
+    /// Whether a block without the contracts of EIP-7002 and EIP-7251 is valid and has no requests
+    /// of theirs. It is not on a live chain; development chains often come without them.
+    pub request_contracts_optional: bool,
     /// Strictly ascending by fork, and valid (see [`ChainSpec::new`]). Frontier is implied.
     activations: Vec<(Fork, Activation)>,
     /// Strictly ascending by fork; each holds until the next.
@@ -446,6 +449,7 @@ impl ChainSpec {
             chain_id,
             deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
             dao: None,
+            request_contracts_optional: false,
             activations,
             blobs,
         }
