@@ -3,8 +3,11 @@
 //! - [`toy`]: machines whose contracts are lists of host operations, to drive every way through the
 //!   kernel from a test.
 //! - [`state`]: a state in ordered maps, as plain as can be.
+//! - `workloads` (a feature): blocks of Ethereum transactions that are all of one kind.
 
 #![forbid(unsafe_code)]
 
 pub mod state;
 pub mod toy;
+#[cfg(feature = "workloads")]
+pub mod workloads;
