@@ -107,6 +107,7 @@ pub(crate) struct Journal {
     slot_index: HashMap<(u32, LocalKey), u32>,
     slots: Vec<SlotCell>,
     codes: Vec<(B256, Arc<Code>)>,
+    fetched_codes: HashMap<B256, Arc<Code>>,
     block_hashes: Vec<(u64, B256)>,
     events: Vec<Event>,
     undo: Vec<Undo>,
@@ -126,6 +127,7 @@ impl Journal {
         self.slot_index.clear();
         self.slots.clear();
         self.codes.clear();
+        self.fetched_codes.clear();
         self.block_hashes.clear();
         self.events.clear();
         self.undo.clear();
@@ -294,7 +296,21 @@ impl Journal {
         Ok(())
     }
 
-    pub(crate) fn new_code(&self, hash: &B256) -> Option<&Arc<Code>> {
+    /// The code with this hash, and whether the view was asked for it.
+    pub(crate) fn code_by_hash(
+        &mut self,
+        hash: &B256,
+        view: &dyn View,
+    ) -> Result<(Arc<Code>, bool), Halt> {
+        if let Some(code) = self.new_code(hash).or_else(|| self.fetched_codes.get(hash)) {
+            return Ok((code.clone(), false));
+        }
+        let code = view.code(hash)?;
+        self.fetched_codes.insert(*hash, code.clone());
+        Ok((code, true))
+    }
+
+    fn new_code(&self, hash: &B256) -> Option<&Arc<Code>> {
         self.codes.iter().find(|(known, _)| known == hash).map(|(_, code)| code)
     }
 
@@ -434,14 +450,23 @@ impl Journal {
         }
     }
 
-    /// Hands out the effects and forgets the transaction. Fails where the
+    /// The accounts as they are now, in the order of the effects.
+    pub(crate) fn records(&self) -> impl Iterator<Item = Option<AccountRecord>> {
+        self.accounts.iter().map(AccountCell::peek)
+    }
+
+    /// Hands out the effects; the accounts can still be looked at. Fails where the
     /// native asset is not conserved: what the balances gained is what was
     /// minted less what was burned.
     pub(crate) fn finish(&mut self) -> Result<(Effects, Growth), Halt> {
         let mut growth = Growth::default();
         let mut gained = U256::ZERO;
         let mut accounts = Vec::with_capacity(self.accounts.len());
-        for cell in &self.accounts {
+        for cell in &mut self.accounts {
+            // That a removed account is empty is a matter of its exact balance.
+            if cell.existence == Some(false) {
+                cell.relied.pin(cell.original.unwrap_or_default().balance);
+            }
             let original = cell.original.unwrap_or_default().balance;
             gained = gained.wrapping_add(cell.now.balance.wrapping_sub(original));
             if !cell.exists() && !cell.now.is_empty() {
@@ -491,7 +516,6 @@ impl Journal {
             minted: self.minted,
             burned: self.burned,
         };
-        self.clear();
         Ok((effects, growth))
     }
 }

@@ -5,7 +5,7 @@ use crate::{
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use polity_types::{
-    AccountId, AccountRecord, B256, CodeRef, Effects, Event, LocalKey, MachineKind, Meter,
+    AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey, MachineKind, Meter,
     Resources, U256, Value,
 };
 
@@ -36,6 +36,15 @@ pub struct Scratch {
     journal: Journal,
     frames: Vec<Frame>,
     sessions: Vec<(MachineKind, Option<Box<dyn Session>>)>,
+}
+
+impl Scratch {
+    /// The accounts of the last transaction as they are after it, in the order
+    /// of its effects; `None` where the account does not exist. What applying
+    /// the effects to the state gives, without reading the state again.
+    pub fn records(&self) -> impl Iterator<Item = Option<AccountRecord>> {
+        self.journal.records()
+    }
 }
 
 struct Frame {
@@ -100,10 +109,7 @@ impl<'a> Kernel<'a> {
         let before = self.checkpoint();
         let transacted =
             match self.enter(tx.machine, limit, |machine, host| machine.transact(tx, host)) {
-                Err(Halt::Exhausted(meter)) => Transacted::Invalid(Invalid {
-                    code: "RESOURCES_EXHAUSTED",
-                    reason: format!("needs more than the transaction's limit of {}", meter.name()),
-                }),
+                Err(Halt::Exhausted(meter)) => Transacted::Invalid(beyond_limit(meter)),
                 other => other?,
             };
         match transacted {
@@ -113,6 +119,12 @@ impl<'a> Kernel<'a> {
             }
             Transacted::Included(mut receipt) => {
                 let effects = self.finish()?;
+                // These two are only known now.
+                let exceeds = |meter: &Meter| self.used.get(*meter) > limit.get(*meter);
+                if let Some(meter) = [Meter::Writes, Meter::Growth].into_iter().find(exceeds) {
+                    let relied = without_changes(effects);
+                    return Ok(Executed::Invalid { invalid: beyond_limit(meter), relied });
+                }
                 receipt.used = self.used;
                 Ok(Executed::Included(TransactionOutput { effects, receipt }))
             }
@@ -166,11 +178,14 @@ impl<'a> Kernel<'a> {
     }
 
     /// Lets every machine that took part complete its work, and takes the
-    /// effects.
+    /// effects. The sessions stand in an order that earlier transactions left;
+    /// that of registration is the same everywhere.
     fn finish(&mut self) -> Result<Effects, Halt> {
-        for at in 0..self.sessions.len() {
-            if let Some((kind, Some(_))) = self.sessions.get(at) {
-                self.enter(*kind, Resources::UNLIMITED, |machine, host| machine.settle(host))?;
+        let machines = self.machines;
+        for kind in machines.iter().map(Machine::kind) {
+            let open = |(of, session): &(_, Option<_>)| *of == kind && session.is_some();
+            if self.sessions.iter().any(open) {
+                self.enter(kind, Resources::UNLIMITED, |machine, host| machine.settle(host))?;
             }
         }
         let (effects, growth) = self.journal.finish()?;
@@ -207,7 +222,7 @@ impl<'a> Kernel<'a> {
         Ok(())
     }
 
-    /// Opens the callee's frame, moves the value and runs the callee's machine.
+    /// Moves the value, opens the callee's frame and runs the callee's machine.
     fn run_call(&mut self, call: Call) -> Result<Outcome, Halt> {
         let target = self.account(&call.target)?;
         let code = self.journal.rely_code(target.0)?;
@@ -234,16 +249,34 @@ impl<'a> Kernel<'a> {
         });
         let outcome = self.charge(Meter::Frames, 1).and_then(|()| machine.call(call, self));
         self.frames.pop();
-        outcome
+        match outcome {
+            Err(Halt::Exhausted(meter)) => Ok(Outcome::failed(&format!("OutOf:{}", meter.name()))),
+            other => other,
+        }
     }
+}
 
-    /// The meter that the current frame has exhausted, if any.
-    fn exhausted(&self) -> Option<Meter> {
-        let frame = self.frames.last()?;
-        Meter::ALL.into_iter().find(|meter| {
-            self.used.get(*meter).saturating_sub(frame.before.get(*meter)) > frame.limit.get(*meter)
-        })
+fn beyond_limit(meter: Meter) -> Invalid {
+    Invalid {
+        code: "RESOURCES_EXHAUSTED",
+        reason: format!("needs more than the transaction's limit of {}", meter.name()),
     }
+}
+
+/// What the effects rely on.
+fn without_changes(mut effects: Effects) -> Effects {
+    for account in &mut effects.accounts {
+        account.existence_write = None;
+        account.balance_delta = Delta::ZERO;
+        account.sequence_write = None;
+        account.code_write = None;
+        account.storage_reset = false;
+    }
+    for slot in &mut effects.slots {
+        slot.write = None;
+    }
+    let Effects { accounts, slots, block_hashes, .. } = effects;
+    Effects { accounts, slots, block_hashes, ..Effects::default() }
 }
 
 impl Host for Kernel<'_> {
@@ -308,11 +341,10 @@ impl Host for Kernel<'_> {
     }
 
     fn code_by_hash(&mut self, hash: &B256) -> Result<Arc<Code>, Halt> {
-        if let Some(code) = self.journal.new_code(hash) {
-            return Ok(code.clone());
+        let (code, fetched) = self.journal.code_by_hash(hash, self.view)?;
+        if fetched {
+            self.charge(Meter::Reads, 1)?;
         }
-        let code = self.view.code(hash)?;
-        self.charge(Meter::Reads, 1)?;
         Ok(code)
     }
 
@@ -380,6 +412,7 @@ impl Host for Kernel<'_> {
                 self.current()
             )));
         }
+        self.guard_read_only()?;
         self.journal.mint(amount);
         Ok(())
     }
@@ -391,15 +424,15 @@ impl Host for Kernel<'_> {
     }
 
     fn charge(&mut self, meter: Meter, amount: u64) -> Result<(), Halt> {
+        // A frame that wants too much has used all that it was given and no
+        // more: the rest is its caller's.
+        let most = self.frames.last().map_or(u64::MAX, |frame| {
+            frame.before.get(meter).saturating_add(frame.limit.get(meter))
+        });
         let used = self.used.get_mut(meter);
-        *used = used.saturating_add(amount);
-        let Some(frame) = self.frames.last() else {
-            return Ok(());
-        };
-        if used.saturating_sub(frame.before.get(meter)) > frame.limit.get(meter) {
-            return Err(Halt::Exhausted(meter));
-        }
-        Ok(())
+        let wanted = used.saturating_add(amount);
+        *used = wanted.min(most);
+        if wanted > most { Err(Halt::Exhausted(meter)) } else { Ok(()) }
     }
 
     fn left(&self) -> Resources {
@@ -446,17 +479,7 @@ impl Host for Kernel<'_> {
         call.read_only |= self.is_read_only();
         call.limit = call.limit.min(&self.left());
         let checkpoint = self.checkpoint();
-        let outcome = match self.run_call(call) {
-            // The callee's limit was reached. If the caller's own was reached
-            // with it, the caller ends as well.
-            Err(Halt::Exhausted(meter)) => {
-                if let Some(meter) = self.exhausted() {
-                    return Err(Halt::Exhausted(meter));
-                }
-                Outcome::failed(&format!("OutOf:{}", meter.name()))
-            }
-            other => other?,
-        };
+        let outcome = self.run_call(call)?;
         if !outcome.status.is_success() {
             self.revert(checkpoint);
         }
