@@ -9,18 +9,45 @@ use polity_types::{AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, Val
 #[derive(Default)]
 pub struct Overlay<'a> {
     base: Option<&'a dyn View>,
-    accounts: HashMap<AccountId, Overlaid>,
+    cells: Cells,
+}
+
+/// What is laid over the base. Records and slots lie in tables of their own:
+/// most accounts have no slots, and the smaller an entry, the fewer cache lines
+/// a look-up touches.
+#[derive(Default)]
+pub(crate) struct Cells {
+    records: HashMap<AccountId, Option<AccountRecord>>,
+    storages: HashMap<AccountId, Storage>,
     codes: HashMap<B256, Arc<Code>>,
     block_hashes: HashMap<u64, B256>,
 }
 
 #[derive(Default)]
-struct Overlaid {
-    /// The record, where it differs from the base's.
-    record: Option<Option<AccountRecord>>,
+struct Storage {
     /// Whether the base's slots are gone.
     reset: bool,
     slots: HashMap<LocalKey, Value>,
+}
+
+/// Tables with room for more entries than this are given back instead of being
+/// kept for the next block.
+const KEEP: usize = 1 << 20;
+
+impl Cells {
+    /// Forgets everything, keeping the memory.
+    fn clear(&mut self) {
+        if self.records.capacity() > KEEP {
+            self.records = HashMap::new();
+        }
+        if self.storages.capacity() > KEEP {
+            self.storages = HashMap::new();
+        }
+        self.records.clear();
+        self.storages.clear();
+        self.codes.clear();
+        self.block_hashes.clear();
+    }
 }
 
 /// Why effects cannot be applied.
@@ -45,27 +72,38 @@ impl<'a> Overlay<'a> {
 
     /// A state that is `base` until something is laid over it.
     pub fn over(base: &'a dyn View) -> Self {
-        Self { base: Some(base), ..Self::default() }
+        Self::over_in(base, Cells::default())
+    }
+
+    /// A state that is `base`, in the memory of one that is no longer needed.
+    pub(crate) fn over_in(base: &'a dyn View, mut memory: Cells) -> Self {
+        memory.clear();
+        Self { base: Some(base), cells: memory }
+    }
+
+    /// The memory, for another state.
+    pub(crate) fn into_memory(self) -> Cells {
+        self.cells
     }
 
     /// Sets an account's record; `None` removes the account, not its slots.
     pub fn insert_account(&mut self, account: AccountId, record: Option<AccountRecord>) {
-        self.accounts.entry(account).or_default().record = Some(record);
+        self.cells.records.insert(account, record);
     }
 
     /// Sets a slot.
     pub fn insert_slot(&mut self, account: AccountId, key: LocalKey, value: Value) {
-        self.accounts.entry(account).or_default().slots.insert(key, value);
+        self.cells.storages.entry(account).or_default().slots.insert(key, value);
     }
 
     /// Adds a code under its hash, which is the caller's to have checked.
     pub fn insert_code(&mut self, hash: B256, code: Arc<Code>) {
-        self.codes.insert(hash, code);
+        self.cells.codes.insert(hash, code);
     }
 
     /// Sets the hash of an ancestor block.
     pub fn insert_block_hash(&mut self, number: u64, hash: B256) {
-        self.block_hashes.insert(number, hash);
+        self.cells.block_hashes.insert(number, hash);
     }
 
     /// Applies the effects of a transaction.
@@ -77,13 +115,33 @@ impl<'a> Overlay<'a> {
             if account.writes_record() {
                 let before = self.account(&account.account)?;
                 let after = account.apply(before).ok_or(OverlayError::Balance(account.account))?;
-                self.accounts.entry(account.account).or_default().record = Some(after);
+                self.cells.records.insert(account.account, after);
             }
-            if account.storage_reset {
-                let overlaid = self.accounts.entry(account.account).or_default();
-                overlaid.reset = true;
-                overlaid.slots.clear();
+        }
+        self.apply_others(effects)
+    }
+
+    /// Applies effects whose records after it are known: `records` gives them
+    /// for the accounts of the effects, in order.
+    pub(crate) fn apply_with(
+        &mut self,
+        effects: &Effects,
+        records: impl Iterator<Item = Option<AccountRecord>>,
+    ) -> Result<(), OverlayError> {
+        for (account, after) in effects.accounts.iter().zip(records) {
+            if account.writes_record() {
+                self.cells.records.insert(account.account, after);
             }
+        }
+        self.apply_others(effects)
+    }
+
+    /// Applies all of the effects but the accounts' records.
+    fn apply_others(&mut self, effects: &Effects) -> Result<(), OverlayError> {
+        for account in effects.accounts.iter().filter(|account| account.storage_reset) {
+            let storage = self.cells.storages.entry(account.account).or_default();
+            storage.reset = true;
+            storage.slots.clear();
         }
         for slot in &effects.slots {
             let Some(write) = &slot.write else { continue };
@@ -91,8 +149,8 @@ impl<'a> Overlay<'a> {
                 .accounts
                 .get(slot.account as usize)
                 .ok_or(OverlayError::Account(slot.account))?;
-            let overlaid = self.accounts.entry(account.account).or_default();
-            overlaid.slots.insert(slot.key.clone(), write.clone());
+            let storage = self.cells.storages.entry(account.account).or_default();
+            storage.slots.insert(slot.key.clone(), write.clone());
         }
         for (hash, bytes) in &effects.codes {
             self.add_code(*hash, bytes);
@@ -101,37 +159,35 @@ impl<'a> Overlay<'a> {
     }
 
     fn add_code(&mut self, hash: B256, bytes: &Bytes) {
-        self.codes.entry(hash).or_insert_with(|| Arc::new(Code::new(bytes.clone())));
+        self.cells.codes.entry(hash).or_insert_with(|| Arc::new(Code::new(bytes.clone())));
     }
 
     /// Every account that was laid over the base and its record, in no order.
     pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, Option<&AccountRecord>)> {
-        self.accounts
-            .iter()
-            .filter_map(|(id, overlaid)| Some((id, overlaid.record.as_ref()?.as_ref())))
+        self.cells.records.iter().map(|(id, record)| (id, record.as_ref()))
     }
 
     /// Every slot of an account that was laid over the base and its value, in
     /// no order.
     pub fn slots(&self, account: &AccountId) -> impl Iterator<Item = (&LocalKey, &Value)> {
-        self.accounts.get(account).into_iter().flat_map(|overlaid| overlaid.slots.iter())
+        self.cells.storages.get(account).into_iter().flat_map(|storage| storage.slots.iter())
     }
 }
 
 impl View for Overlay<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        match self.accounts.get(account).and_then(|overlaid| overlaid.record) {
-            Some(record) => Ok(record),
+        match self.cells.records.get(account) {
+            Some(record) => Ok(*record),
             None => self.base.map_or(Ok(None), |base| base.account(account)),
         }
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        if let Some(overlaid) = self.accounts.get(account) {
-            if let Some(value) = overlaid.slots.get(key) {
+        if let Some(storage) = self.cells.storages.get(account) {
+            if let Some(value) = storage.slots.get(key) {
                 return Ok(value.clone());
             }
-            if overlaid.reset {
+            if storage.reset {
                 return Ok(Value::Empty);
             }
         }
@@ -139,7 +195,7 @@ impl View for Overlay<'_> {
     }
 
     fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
-        match (self.codes.get(hash), self.base) {
+        match (self.cells.codes.get(hash), self.base) {
             (Some(code), _) => Ok(code.clone()),
             (None, Some(base)) => base.code(hash),
             (None, None) => Err(ViewError::MissingCode(*hash)),
@@ -147,7 +203,7 @@ impl View for Overlay<'_> {
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
-        match (self.block_hashes.get(&number), self.base) {
+        match (self.cells.block_hashes.get(&number), self.base) {
             (Some(hash), _) => Ok(*hash),
             (None, Some(base)) => base.block_hash(number),
             (None, None) => Err(ViewError::MissingBlockHash(number)),

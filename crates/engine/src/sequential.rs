@@ -1,4 +1,4 @@
-use crate::{Block, BlockError, BlockOutput, Overlay, Place, SystemOutput};
+use crate::{Block, BlockError, BlockOutput, Overlay, Place, SystemOutput, overlay::Cells};
 use alloc::vec::Vec;
 use polity_kernel::{Decoded, EndOfBlock, Executed, Halt, Kernel, Machines, Scratch, Totals, View};
 use polity_types::MachineKind;
@@ -9,6 +9,7 @@ use polity_types::MachineKind;
 #[derive(Default)]
 pub struct Sequential {
     scratch: Scratch,
+    memory: Cells,
 }
 
 impl Sequential {
@@ -31,21 +32,14 @@ impl Sequential {
         let mut run = Run {
             machines,
             block,
-            state: Overlay::over(view),
+            state: Overlay::over_in(view, core::mem::take(&mut self.memory)),
             scratch: &mut self.scratch,
             output: BlockOutput::default(),
         };
-        for machine in machines.iter() {
-            run.begin(machine.kind())?;
-        }
-        run.output.transactions = Vec::with_capacity(block.transactions.len());
-        for (index, tx) in block.transactions.iter().enumerate() {
-            run.transaction(index, tx)?;
-        }
-        for machine in machines.iter() {
-            run.end(machine.kind())?;
-        }
-        Ok(run.output)
+        let executed = run.execute();
+        let Run { state, output, .. } = run;
+        self.memory = state.into_memory();
+        executed.map(|()| output)
     }
 }
 
@@ -57,7 +51,22 @@ struct Run<'a> {
     output: BlockOutput,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn execute(&mut self) -> Result<(), BlockError> {
+        let Self { machines, block, .. } = *self;
+        for machine in machines.iter() {
+            self.begin(machine.kind())?;
+        }
+        self.output.transactions = Vec::with_capacity(block.transactions.len());
+        for (index, tx) in block.transactions.iter().enumerate() {
+            self.transaction(index, tx)?;
+        }
+        for machine in machines.iter() {
+            self.end(machine.kind())?;
+        }
+        Ok(())
+    }
+
     fn kernel(&mut self) -> Kernel<'_> {
         Kernel::new(self.machines, &self.block.context, &self.state, self.scratch)
     }
@@ -86,7 +95,9 @@ impl Run<'_> {
                 return Err(BlockError::Invalid { place, invalid });
             }
         };
-        self.state.apply(&output.effects).map_err(|error| BlockError::Overlay { place, error })?;
+        self.state
+            .apply_with(&output.effects, self.scratch.records())
+            .map_err(|error| BlockError::Overlay { place, error })?;
         let totals = self.output.totals.iter_mut().find(|(kind, _)| *kind == tx.machine);
         if let Some((_, totals)) = totals {
             totals.add(&output.receipt);
