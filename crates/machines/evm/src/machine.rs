@@ -28,6 +28,7 @@ use revm::{
     context::TxEnv,
     context_interface::{
         Block as _, ContextTr, JournalTr, LocalContextTr, Transaction as _,
+        context::take_error,
         result::{ExecutionResult, HaltReason},
     },
     handler::{EvmTr, FrameResult, Handler, SYSTEM_ADDRESS},
@@ -280,6 +281,7 @@ impl Machine for Evm {
         let mut session = EvmSession::take(host);
         let entered = session.refresh(host).and_then(|()| {
             session.execute(&self.spec, host, &tx, |executor| {
+                SessionHandler(PhantomData).load_accounts(executor)?;
                 let ctx = executor.ctx();
                 let memory =
                     SharedMemory::new_with_buffer(ctx.local().shared_memory_buffer().clone());
@@ -298,6 +300,8 @@ impl Machine for Evm {
                 let result = SessionHandler(PhantomData).run_exec_loop(executor, frame);
                 executor.ctx().local_mut().clear();
                 executor.frame_stack().clear();
+                // What the state could not answer ends the run, not the frame.
+                take_error::<Error, _>(executor.ctx().error())?;
                 result
             })
         });

@@ -42,6 +42,8 @@ pub(crate) struct EvmSession {
     frames: FrameStack<EthFrame<EthInterpreter>>,
     environment: Option<(BlockKey, Environment)>,
     marks: Vec<JournalCheckpoint>,
+    /// Whether another machine called in this transaction.
+    called: bool,
 }
 
 /// Tells whether a block is the one that an environment was made for. The input
@@ -81,7 +83,8 @@ impl Session for EvmSession {
         else {
             return;
         };
-        self.marks.truncate(mark as usize);
+        // It may be gone back to again.
+        self.marks.truncate(mark as usize + 1);
         // The frames that are open stay open: the kernel's checkpoints are not
         // revm's.
         let depth = self.inner.depth;
@@ -100,6 +103,7 @@ impl Session for EvmSession {
         }
         self.burns.clear();
         self.marks.clear();
+        self.called = false;
     }
 }
 
@@ -197,6 +201,7 @@ impl EvmSession {
     /// Makes the kernel's journal say what the session says, so that other
     /// machines see it. May be repeated.
     pub(crate) fn flush(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        self.called = true;
         self.emit_logs(host)?;
         let mut database = KernelDatabase(host);
         for (address, handle) in in_order(&mut database, &self.inner.state)? {
@@ -214,6 +219,9 @@ impl EvmSession {
     /// does, and what Ethereum leaves to that moment, which is the removal of
     /// destroyed and of touched empty accounts.
     pub(crate) fn settle(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        if self.called {
+            self.refresh(host)?;
+        }
         self.emit_logs(host)?;
         let clears_empty = self.inner.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
         let mut burned = self.burns.drain(..).fold(U256::ZERO, |sum, (_, wei)| sum + wei);
@@ -328,10 +336,7 @@ fn write_slots(
     #[allow(clippy::iter_over_hash_type, reason = "the kernel orders by first read; else sorted")]
     for (key, slot) in &account.storage {
         if all {
-            let local = LocalKey::storage(*key);
-            if host.read(handle, &local)?.as_word() != Some(slot.present_value) {
-                unseen.push((*key, slot.present_value));
-            }
+            unseen.push((*key, slot.present_value));
         } else if slot.is_changed() {
             if seen {
                 host.write(handle, &LocalKey::storage(*key), Value::word(slot.present_value))?;
@@ -342,7 +347,10 @@ fn write_slots(
     }
     unseen.sort_unstable_by_key(|(key, _)| *key);
     for (key, value) in unseen {
-        host.write(handle, &LocalKey::storage(key), Value::word(value))?;
+        let key = LocalKey::storage(key);
+        if !all || host.read(handle, &key)?.as_word() != Some(value) {
+            host.write(handle, &key, Value::word(value))?;
+        }
     }
     Ok(())
 }
