@@ -8,11 +8,17 @@
 #![forbid(unsafe_code)]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod block;
 mod overlay;
+#[cfg(feature = "std")]
+mod parallel;
 mod sequential;
 
 pub use block::{Block, BlockError, BlockOutput, Place, SystemOutput};
 pub use overlay::{Overlay, OverlayError};
+#[cfg(feature = "std")]
+pub use parallel::{Parallel, PoolError, Statistics};
 pub use sequential::Sequential;

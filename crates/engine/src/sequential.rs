@@ -1,6 +1,9 @@
 use crate::{Block, BlockError, BlockOutput, Overlay, Place, SystemOutput, overlay::Cells};
 use alloc::vec::Vec;
-use polity_kernel::{Decoded, EndOfBlock, Executed, Halt, Kernel, Machines, Scratch, Totals, View};
+use polity_kernel::{
+    Decoded, EndOfBlock, Executed, Halt, Kernel, Machine, Machines, Scratch, Totals,
+    TransactionOutput, View,
+};
 use polity_types::MachineKind;
 
 /// Executes a block's transactions one after the other.
@@ -54,30 +57,19 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn execute(&mut self) -> Result<(), BlockError> {
         let Self { machines, block, .. } = *self;
-        for machine in machines.iter() {
-            self.begin(machine.kind())?;
-        }
+        self.output.begin = begin(machines, block, &mut self.state, self.scratch)?;
+        self.output.totals = no_totals(machines);
         self.output.transactions = Vec::with_capacity(block.transactions.len());
         for (index, tx) in block.transactions.iter().enumerate() {
             self.transaction(index, tx)?;
         }
-        for machine in machines.iter() {
-            self.end(machine.kind())?;
-        }
+        let transactions = &self.output.transactions;
+        self.output.end = end(machines, block, &mut self.state, self.scratch, transactions)?;
         Ok(())
     }
 
     fn kernel(&mut self) -> Kernel<'_> {
         Kernel::new(self.machines, &self.block.context, &self.state, self.scratch)
-    }
-
-    fn begin(&mut self, machine: MachineKind) -> Result<(), BlockError> {
-        let place = Place::Begin(machine);
-        let effects = self.kernel().begin_block(machine).map_err(at(place))?;
-        self.state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
-        self.output.begin.push(SystemOutput { machine, effects, end: EndOfBlock::default() });
-        self.output.totals.push((machine, Totals::default()));
-        Ok(())
     }
 
     fn transaction(&mut self, index: usize, tx: &Decoded) -> Result<(), BlockError> {
@@ -105,19 +97,50 @@ impl<'a> Run<'a> {
         self.output.transactions.push(output);
         Ok(())
     }
-
-    fn end(&mut self, machine: MachineKind) -> Result<(), BlockError> {
-        let place = Place::End(machine);
-        let outputs = core::mem::take(&mut self.output.transactions);
-        let ended = self.kernel().end_block(machine, &outputs).map_err(at(place));
-        self.output.transactions = outputs;
-        let (effects, end) = ended?;
-        self.state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
-        self.output.end.push(SystemOutput { machine, effects, end });
-        Ok(())
-    }
 }
 
-fn at(place: Place) -> impl Fn(Halt) -> BlockError {
+/// Runs every machine's work before the first transaction.
+pub(crate) fn begin(
+    machines: &Machines,
+    block: &Block,
+    state: &mut Overlay<'_>,
+    scratch: &mut Scratch,
+) -> Result<Vec<SystemOutput>, BlockError> {
+    let mut outputs = Vec::new();
+    for machine in machines.iter().map(Machine::kind) {
+        let place = Place::Begin(machine);
+        let kernel = Kernel::new(machines, &block.context, state, scratch);
+        let effects = kernel.begin_block(machine).map_err(at(place))?;
+        state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
+        outputs.push(SystemOutput { machine, effects, end: EndOfBlock::default() });
+    }
+    Ok(outputs)
+}
+
+/// Runs every machine's work after the last transaction.
+pub(crate) fn end(
+    machines: &Machines,
+    block: &Block,
+    state: &mut Overlay<'_>,
+    scratch: &mut Scratch,
+    transactions: &[TransactionOutput],
+) -> Result<Vec<SystemOutput>, BlockError> {
+    let mut outputs = Vec::new();
+    for machine in machines.iter().map(Machine::kind) {
+        let place = Place::End(machine);
+        let kernel = Kernel::new(machines, &block.context, state, scratch);
+        let (effects, end) = kernel.end_block(machine, transactions).map_err(at(place))?;
+        state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
+        outputs.push(SystemOutput { machine, effects, end });
+    }
+    Ok(outputs)
+}
+
+/// What every machine's transactions used before the first one.
+pub(crate) fn no_totals(machines: &Machines) -> Vec<(MachineKind, Totals)> {
+    machines.iter().map(|machine| (machine.kind(), Totals::default())).collect()
+}
+
+pub(crate) fn at(place: Place) -> impl Fn(Halt) -> BlockError {
     move |halt| BlockError::Halt { place, halt }
 }

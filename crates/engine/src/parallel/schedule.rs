@@ -1,0 +1,302 @@
+//! Who runs what next, and who waits for whom.
+//!
+//! Knows nothing of what a transaction does. Each transaction is idle, running,
+//! done (it ran ahead of its turn) or committed. The *frontier* is the first
+//! that is not committed; it is settled by the worker that holds the commit
+//! lock of [`super::Run`], whatever its state. All others run ahead, in order,
+//! no further than a window behind the frontier, and only as long as that is
+//! mostly worth it.
+//!
+//! A worker with nothing to do sleeps until something changes; nobody spins.
+
+use alloc::{collections::BinaryHeap, vec::Vec};
+use core::{
+    cmp::Reverse,
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// How many transactions per thread may have run and wait for their turn.
+const WINDOW_PER_THREAD: u32 = 16;
+
+/// One, in the fixed-point numbers that vain executions are counted in.
+const ONE: u32 = 1 << 16;
+
+/// Above this share of vain executions, only half of the workers run ahead.
+const OFTEN: u32 = ONE / 2;
+
+/// Above this share, one transaction in [`PROBE`] is run ahead, to find out
+/// whether it is worth it again.
+const MOSTLY: u32 = ONE / 4 * 3;
+
+/// See [`MOSTLY`].
+const PROBE: u32 = 32;
+
+pub(super) struct Schedule {
+    transactions: u32,
+    threads: u32,
+    tasks: Vec<Mutex<Task>>,
+    /// The first transaction that was never claimed to run ahead.
+    fresh: AtomicU32,
+    /// The first transaction that is not committed.
+    frontier: AtomicU32,
+    /// Transactions that waited and need not any more.
+    again: Mutex<BinaryHeap<Reverse<u32>>>,
+    again_count: AtomicUsize,
+    /// Workers that run ahead right now.
+    ahead: AtomicU32,
+    /// The share of vain executions, as a moving average; see [`ONE`].
+    vain: AtomicU32,
+    executions: AtomicUsize,
+    stopped: AtomicBool,
+    changes: AtomicU64,
+    sleepers: AtomicUsize,
+    bed: Mutex<()>,
+    bell: Condvar,
+}
+
+#[derive(Default)]
+struct Task {
+    status: Status,
+    /// Transactions that wait for this one.
+    waiting: Vec<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Status {
+    #[default]
+    Idle,
+    Running,
+    Done,
+    Committed,
+}
+
+/// What there is to do at the frontier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// Run this transaction; nobody else does.
+    Run(u32),
+    /// Check what running this transaction ahead gave.
+    Check(u32),
+    /// Another worker runs the transaction, and will come when it is done.
+    Busy,
+    /// Every transaction is committed, or the block is given up.
+    Over,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Schedule {
+    pub(super) fn new(transactions: u32, threads: u32) -> Self {
+        Self {
+            transactions,
+            threads,
+            tasks: (0..transactions).map(|_| Mutex::default()).collect(),
+            fresh: AtomicU32::new(0),
+            frontier: AtomicU32::new(0),
+            again: Mutex::default(),
+            again_count: AtomicUsize::new(0),
+            ahead: AtomicU32::new(0),
+            vain: AtomicU32::new(0),
+            executions: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+            sleepers: AtomicUsize::new(0),
+            bed: Mutex::default(),
+            bell: Condvar::new(),
+        }
+    }
+
+    fn task(&self, index: u32) -> Option<MutexGuard<'_, Task>> {
+        self.tasks.get(index as usize).map(lock)
+    }
+
+    /// Whether there is nothing left to do.
+    pub(super) fn is_over(&self) -> bool {
+        self.stopped.load(SeqCst) || self.frontier.load(SeqCst) >= self.transactions
+    }
+
+    /// Gives the block up.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, SeqCst);
+        self.ring();
+    }
+
+    /// How many executions were begun.
+    pub(super) fn executions(&self) -> usize {
+        self.executions.load(SeqCst)
+    }
+
+    /// What there is to do at the frontier. Only for the worker that holds the
+    /// commit lock.
+    pub(super) fn turn(&self) -> Turn {
+        if self.is_over() {
+            return Turn::Over;
+        }
+        let frontier = self.frontier.load(SeqCst);
+        let Some(mut task) = self.task(frontier) else { return Turn::Over };
+        match task.status {
+            Status::Idle => {
+                task.status = Status::Running;
+                self.executions.fetch_add(1, SeqCst);
+                Turn::Run(frontier)
+            }
+            Status::Done => Turn::Check(frontier),
+            Status::Running | Status::Committed => Turn::Busy,
+        }
+    }
+
+    /// Whether [`Schedule::turn`] would have something to do.
+    pub(super) fn has_turn(&self) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        let frontier = self.frontier.load(SeqCst);
+        self.task(frontier).is_some_and(|task| matches!(task.status, Status::Idle | Status::Done))
+    }
+
+    /// What running the frontier's transaction ahead gave is of no use: it runs
+    /// again now.
+    pub(super) fn run_again(&self, index: u32) {
+        if let Some(mut task) = self.task(index) {
+            task.status = Status::Running;
+        }
+        self.executions.fetch_add(1, SeqCst);
+    }
+
+    /// Whether running ahead was of use, for how much of it is done.
+    pub(super) fn learn(&self, vain: bool) {
+        // Only the holder of the commit lock writes it.
+        let before = self.vain.load(SeqCst);
+        let after = before - before / 16 + if vain { ONE / 16 } else { 0 };
+        self.vain.store(after.min(ONE), SeqCst);
+    }
+
+    /// The frontier's transaction is committed.
+    pub(super) fn committed(&self, index: u32) {
+        let waiting = self.task(index).map(|mut task| {
+            task.status = Status::Committed;
+            core::mem::take(&mut task.waiting)
+        });
+        self.frontier.store(index + 1, SeqCst);
+        self.release(waiting.unwrap_or_default());
+        if self.is_over() || self.may_run_ahead() {
+            self.ring();
+        }
+    }
+
+    /// How many workers may run ahead beside the one at the frontier.
+    fn allowed(&self) -> u32 {
+        let vain = self.vain.load(SeqCst);
+        if vain < OFTEN {
+            self.threads
+        } else if vain < MOSTLY {
+            (self.threads / 2).max(1)
+        } else {
+            u32::from(self.frontier.load(SeqCst).is_multiple_of(PROBE))
+        }
+    }
+
+    fn may_run_ahead(&self) -> bool {
+        if self.ahead.load(SeqCst) >= self.allowed() {
+            return false;
+        }
+        let limit = self.frontier.load(SeqCst) + WINDOW_PER_THREAD * self.threads;
+        self.again_count.load(SeqCst) > 0 || self.fresh.load(SeqCst) < limit.min(self.transactions)
+    }
+
+    /// A transaction to run ahead; nobody else runs it.
+    pub(super) fn claim(&self) -> Option<u32> {
+        while !self.is_over() && self.may_run_ahead() {
+            let index = self.next()?;
+            let Some(mut task) = self.task(index) else { continue };
+            // The frontier may have overtaken it.
+            if task.status == Status::Idle && index >= self.frontier.load(SeqCst) {
+                task.status = Status::Running;
+                self.ahead.fetch_add(1, SeqCst);
+                self.executions.fetch_add(1, SeqCst);
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    fn next(&self) -> Option<u32> {
+        if self.again_count.load(SeqCst) > 0
+            && let Some(Reverse(index)) = lock(&self.again).pop()
+        {
+            self.again_count.fetch_sub(1, SeqCst);
+            return Some(index);
+        }
+        let limit = self.frontier.load(SeqCst) + WINDOW_PER_THREAD * self.threads;
+        let claim = |fresh: u32| (fresh < limit.min(self.transactions)).then_some(fresh + 1);
+        self.fresh.fetch_update(SeqCst, SeqCst, claim).ok()
+    }
+
+    /// A transaction that ran ahead is done.
+    pub(super) fn done(&self, index: u32) {
+        self.ahead.fetch_sub(1, SeqCst);
+        let waiting = self.task(index).map(|mut task| {
+            task.status = Status::Done;
+            core::mem::take(&mut task.waiting)
+        });
+        self.release(waiting.unwrap_or_default());
+    }
+
+    /// A transaction that ran ahead needs what an earlier one writes.
+    pub(super) fn wait(&self, index: u32, earlier: u32) {
+        self.ahead.fetch_sub(1, SeqCst);
+        if let Some(mut task) = self.task(index) {
+            task.status = Status::Idle;
+        }
+        let again = match self.task(earlier) {
+            Some(mut task) if task.status == Status::Running => {
+                task.waiting.push(index);
+                false
+            }
+            _ => true,
+        };
+        if again {
+            self.release(alloc::vec![index]);
+        }
+    }
+
+    fn release(&self, waiting: Vec<u32>) {
+        if waiting.is_empty() {
+            return;
+        }
+        let mut again = lock(&self.again);
+        self.again_count.fetch_add(waiting.len(), SeqCst);
+        again.extend(waiting.into_iter().map(Reverse));
+        drop(again);
+        self.ring();
+    }
+
+    /// A number that is another after each change that may give a sleeper
+    /// something to do.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(SeqCst)
+    }
+
+    /// Sleeps until there was a change since `seen`.
+    pub(super) fn sleep(&self, seen: u64) {
+        let mut bed = lock(&self.bed);
+        self.sleepers.fetch_add(1, SeqCst);
+        while self.changes.load(SeqCst) == seen && !self.is_over() {
+            bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.sleepers.fetch_sub(1, SeqCst);
+    }
+
+    fn ring(&self) {
+        self.changes.fetch_add(1, SeqCst);
+        if self.sleepers.load(SeqCst) > 0 {
+            // A sleeper looks at the number with this lock held, so that it
+            // either sees the new one or hears the bell.
+            drop(lock(&self.bed));
+            self.bell.notify_all();
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! The parallel engine gives what the sequential one gives, whatever the transactions do to each
+//! other, with any number of threads and any timing.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a panic is how a test fails"
+)]
+
+use polity_engine::{Block, BlockError, BlockOutput, Parallel, Sequential};
+use polity_kernel::{BlockContext, Code, Halt, Inputs, Machines, View, ViewError};
+use polity_testkit::{
+    state::State,
+    toy::{self, Op, Toy, ToyBlock, ToyTransaction, slot_key},
+};
+use polity_types::{AccountId, AccountRecord, B256, LocalKey, MachineKind, Resources, U256, Value};
+use proptest::{collection::vec, prelude::*, sample::select};
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+const A: MachineKind = MachineKind::new(0x70);
+const B: MachineKind = MachineKind::new(0x71);
+const ACCOUNTS: u8 = 4;
+const KEYS: u64 = 3;
+
+fn machines() -> Machines {
+    Machines::default().with(Toy::new(A)).unwrap().with(Toy::new(B)).unwrap()
+}
+
+fn id(kind: MachineKind, number: u8) -> AccountId {
+    toy::account(kind, number)
+}
+
+fn state(balance: u64) -> State {
+    let mut state = State::default();
+    for kind in [A, B] {
+        for number in 1..=ACCOUNTS {
+            let balance = U256::from(balance);
+            let record = AccountRecord { balance, ..AccountRecord::default() };
+            state.accounts.insert(id(kind, number), record);
+            state.set_slot(id(kind, number), slot_key(1), Value::word(U256::from(number)));
+        }
+    }
+    state
+}
+
+fn block(transactions: Vec<ToyTransaction>, gas_limit: u64) -> Block {
+    let input = || ToyBlock { gas_limit, ..ToyBlock::default() };
+    Block {
+        context: BlockContext {
+            chain_id: 31337,
+            number: 2,
+            timestamp: 20,
+            beneficiary: id(B, ACCOUNTS),
+            randomness: B256::ZERO,
+            inputs: Inputs::default().with(A, input()).with(B, input()),
+        },
+        transactions: transactions.into_iter().map(ToyTransaction::decoded).collect(),
+        transaction_limit: Resources::UNLIMITED,
+    }
+}
+
+fn parallel(threads: usize) -> Parallel {
+    Parallel::new(NonZeroUsize::new(threads).unwrap()).unwrap().with_least_gas(0)
+}
+
+/// A state whose answers come early or late, by chance.
+struct Delayed<'s> {
+    state: &'s State,
+    seed: AtomicU64,
+}
+
+impl Delayed<'_> {
+    fn delay(&self) {
+        let seed = self.seed.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        match (seed ^ (seed >> 29)) % 16 {
+            0 => thread::sleep(Duration::from_micros(seed % 60)),
+            1..=4 => thread::yield_now(),
+            _ => {}
+        }
+    }
+}
+
+impl View for Delayed<'_> {
+    fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
+        self.delay();
+        self.state.account(account)
+    }
+
+    fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+        self.delay();
+        self.state.slot(account, key)
+    }
+
+    fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
+        self.state.code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
+        self.state.block_hash(number)
+    }
+}
+
+fn any_id(kind: MachineKind) -> impl Strategy<Value = AccountId> {
+    (1..=ACCOUNTS).prop_map(move |number| id(kind, number))
+}
+
+fn op(kind: MachineKind, depth: u32) -> BoxedStrategy<Op> {
+    let own = move || any_id(kind);
+    let any = || select(vec![A, B]).prop_flat_map(any_id);
+    let plain = prop_oneof![
+        4 => (any(), 0..KEYS).prop_map(|(account, key)| Op::ReadSlot { account, key }),
+        4 => (own(), 0..KEYS, 0_u64..3).prop_map(|(account, key, word)| {
+            Op::WriteSlot { account, key, value: Value::word(U256::from(word)) }
+        }),
+        6 => (own(), any(), 0_u64..9).prop_map(|(from, to, amount)| Op::transfer(from, to, amount)),
+        1 => any().prop_map(Op::ReadBalance),
+        1 => any().prop_map(Op::ReadEmptiness),
+        1 => any().prop_map(Op::ReadExistence),
+        1 => any().prop_map(Op::ReadSequence),
+        1 => own().prop_map(Op::ResetStorage),
+        1 => (own(), 3_u64..6).prop_map(|(account, sequence)| Op::SetSequence { account, sequence }),
+        1 => own().prop_map(|account| Op::SetExistence { account, exists: false }),
+        1 => (own(), 0_u64..5).prop_map(|(from, amount)| Op::Burn { from, amount: U256::from(amount) }),
+        1 => Just(Op::Emit(b"event".as_slice().into())),
+    ];
+    if depth == 0 {
+        return plain.boxed();
+    }
+    let called = select(vec![A, B]).prop_flat_map(move |callee| {
+        (any_id(callee), vec(op(callee, depth - 1), 0..4)).prop_map(|(to, ops)| Op::call(to, &ops))
+    });
+    let undone = vec(op(kind, depth - 1), 0..4).prop_map(|ops| Op::undone(&ops));
+    prop_oneof![12 => plain, 2 => called, 1 => undone].boxed()
+}
+
+/// Transactions whose sequence numbers mostly follow on each other.
+fn transactions() -> impl Strategy<Value = Vec<ToyTransaction>> {
+    let one = select(vec![A, B]).prop_flat_map(|kind| {
+        let gap = prop_oneof![60 => Just(0_u64), 1 => Just(1)];
+        (Just(kind), 1..=ACCOUNTS, vec(op(kind, 2), 0..5), 0_u64..3, gap, 0_u64..3)
+    });
+    vec(one, 1..40).prop_map(|all| {
+        let mut next = std::collections::BTreeMap::<AccountId, u64>::new();
+        all.into_iter()
+            .map(|(kind, number, ops, fee, gap, gas)| {
+                let sender = id(kind, number);
+                let sequence = next.entry(sender).or_default();
+                let tx = ToyTransaction::new(sender, *sequence + gap, &ops).fee(fee);
+                *sequence += 1;
+                ToyTransaction { gas_limit: gas, ..tx }
+            })
+            .collect()
+    })
+}
+
+fn compare(state: &State, block: &Block, threads: usize, seed: u64) {
+    let machines = machines();
+    let expected = Sequential::new().execute(&machines, state, block);
+    let view = Delayed { state, seed: AtomicU64::new(seed) };
+    let told = Mutex::new(Vec::new());
+    let tell = |index: usize, _: &_| told.lock().unwrap().push(index);
+    let executed = parallel(threads).execute_with(&machines, &view, block, &tell);
+    let told = told.into_inner().unwrap();
+    assert!(told.iter().copied().eq(0..told.len()), "told out of order");
+    match (&expected, executed) {
+        (Ok(_), Ok((output, statistics))) => {
+            assert_eq!(&output, expected.as_ref().unwrap());
+            assert_eq!(told.len(), output.transactions.len());
+            assert!(statistics.executions >= statistics.transactions);
+        }
+        (Err(expected), Err(error)) => assert_eq!(&error, expected),
+        (expected, executed) => panic!("{expected:?} became {:?}", executed.map(|(out, _)| out)),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 192, max_shrink_iters: 2000, ..Default::default() })]
+
+    #[test]
+    fn parallel_is_sequential(
+        transactions in transactions(),
+        balance in select(vec![0_u64, 5, 40, 1_000_000]),
+        gas_limit in select(vec![20_u64, 1_000_000]),
+        threads in 2_usize..6,
+        seed: u64,
+    ) {
+        compare(&state(balance), &block(transactions, gas_limit), threads, seed);
+    }
+}
+
+#[test]
+#[ignore = "long: minutes; PROPTEST_CASES sets how many"]
+fn parallel_is_sequential_for_long() {
+    let strategy =
+        (transactions(), select(vec![0_u64, 5, 40, 1_000_000]), 2_usize..9, any::<u64>());
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: ProptestConfig::default().cases.max(20_000),
+        ..ProptestConfig::default()
+    });
+    runner
+        .run(&strategy, |(transactions, balance, threads, seed)| {
+            compare(&state(balance), &block(transactions, 1_000_000), threads, seed);
+            Ok(())
+        })
+        .unwrap();
+}
+
+/// Every transaction reads what the one before it wrote.
+fn dependent(count: u64) -> Vec<ToyTransaction> {
+    let shared = id(A, 1);
+    (0..count)
+        .map(|n| {
+            let ops = [Op::read(shared, 0), Op::write(shared, 0, n + 1)];
+            ToyTransaction::new(id(A, 2), n, &ops)
+        })
+        .collect()
+}
+
+#[test]
+fn a_fully_dependent_block_is_the_same() {
+    for threads in [2, 3, 8] {
+        compare(&state(10), &block(dependent(400), 1_000_000), threads, 7);
+    }
+}
+
+#[test]
+fn credits_and_covered_debits_do_not_conflict() {
+    let hot = id(A, 1);
+    let transactions = (0..200)
+        .map(|n| {
+            let sender = id(A, 2 + (n % 3) as u8);
+            let ops = [Op::transfer(sender, hot, 1), Op::transfer(hot, id(B, 1), 1)];
+            ToyTransaction::new(sender, n / 3, &ops).fee(1)
+        })
+        .collect();
+    let (state, block, machines) = (state(1_000_000), block(transactions, 1_000_000), machines());
+    let mut engine = parallel(4);
+    let (output, statistics) = engine.execute_with(&machines, &state, &block, &|_, _| {}).unwrap();
+    assert_eq!(output, Sequential::new().execute(&machines, &state, &block).unwrap());
+    assert_eq!(statistics.executions, statistics.transactions, "something ran twice");
+}
+
+/// A state that fails where it is asked for one account.
+struct Failing<'s>(&'s State, AccountId, bool);
+
+impl View for Failing<'_> {
+    fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
+        match self {
+            Self(_, broken, true) if broken == account => panic!("a worker's panic"),
+            Self(_, broken, false) if broken == account => Err(ViewError::Store("broken".into())),
+            Self(state, ..) => state.account(account),
+        }
+    }
+
+    fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+        self.0.slot(account, key)
+    }
+
+    fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
+        self.0.code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
+        self.0.block_hash(number)
+    }
+}
+
+#[test]
+fn a_failing_state_and_a_panic_are_errors_of_the_block() {
+    let broken = id(B, 200);
+    let mut transactions = dependent(50);
+    transactions[30] = ToyTransaction::new(id(A, 2), 30, &[Op::ReadBalance(broken)]);
+    let (state, block, machines) = (state(10), block(transactions, 1_000_000), machines());
+    let at_30 = |result: Result<BlockOutput, BlockError>| match result.unwrap_err() {
+        BlockError::Halt { place, halt } => {
+            assert!(place.to_string().contains("transaction 30"), "{place}");
+            halt
+        }
+        other => panic!("{other}"),
+    };
+    let mut engine = parallel(4);
+    let view = Failing(&state, broken, false);
+    let halt = at_30(engine.execute(&machines, &view, &block));
+    assert_eq!(halt, Halt::View(ViewError::Store("broken".into())));
+    let view = Failing(&state, broken, true);
+    let halt = at_30(engine.execute(&machines, &view, &block));
+    assert!(halt.to_string().contains("a worker's panic"), "{halt}");
+    // The engine is as good as new.
+    let block = self::block(dependent(50), 1_000_000);
+    let output = engine.execute(&machines, &state, &block).unwrap();
+    assert_eq!(output, Sequential::new().execute(&machines, &state, &block).unwrap());
+}
