@@ -1,5 +1,6 @@
 use alloc::sync::Arc;
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use indexmap::IndexMap;
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, Value};
 
@@ -14,10 +15,11 @@ pub struct Overlay<'a> {
 
 /// What is laid over the base. Records and slots lie in tables of their own:
 /// most accounts have no slots, and the smaller an entry, the fewer cache lines
-/// a look-up touches.
+/// a look-up touches. Records lie in the order of the first write, so that a
+/// new one goes where the cache already is.
 #[derive(Default)]
 pub(crate) struct Cells {
-    records: HashMap<AccountId, Option<AccountRecord>>,
+    records: IndexMap<AccountId, Option<AccountRecord>, DefaultHashBuilder>,
     storages: HashMap<AccountId, Storage>,
     codes: HashMap<B256, Arc<Code>>,
     block_hashes: HashMap<u64, B256>,
@@ -38,7 +40,7 @@ impl Cells {
     /// Forgets everything, keeping the memory.
     fn clear(&mut self) {
         if self.records.capacity() > KEEP {
-            self.records = HashMap::new();
+            self.records = IndexMap::default();
         }
         if self.storages.capacity() > KEEP {
             self.storages = HashMap::new();
@@ -162,7 +164,8 @@ impl<'a> Overlay<'a> {
         self.cells.codes.entry(hash).or_insert_with(|| Arc::new(Code::new(bytes.clone())));
     }
 
-    /// Every account that was laid over the base and its record, in no order.
+    /// Every account that was laid over the base and its record, in the order
+    /// of the first write.
     pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, Option<&AccountRecord>)> {
         self.cells.records.iter().map(|(id, record)| (id, record.as_ref()))
     }
