@@ -5,9 +5,9 @@
 //! former one on the undo log. Reliance is never undone: a reverted frame ran
 //! because of what it saw.
 
-use crate::{Code, Halt, View};
+use crate::{Code, Halt, View, index::Index};
 use alloc::{format, sync::Arc, vec::Vec};
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::HashMap;
 use polity_types::{
     AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, Interval,
     LocalKey, MachineKind, SlotEffects, U256, Value,
@@ -102,9 +102,9 @@ pub(crate) struct Growth {
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    index: HashMap<AccountId, u32>,
+    index: Index,
     accounts: Vec<AccountCell>,
-    slot_index: HashMap<(u32, LocalKey), u32>,
+    slot_index: Index,
     slots: Vec<SlotCell>,
     codes: Vec<(B256, Arc<Code>)>,
     fetched_codes: HashMap<B256, Arc<Code>>,
@@ -137,28 +137,26 @@ impl Journal {
 
     /// The handle of an account, and whether the view was asked for it.
     pub(crate) fn intern(&mut self, id: &AccountId, view: &dyn View) -> Result<(u32, bool), Halt> {
-        match self.index.entry(*id) {
-            Entry::Occupied(entry) => Ok((*entry.get(), false)),
-            Entry::Vacant(entry) => {
-                let original = view.account(id)?;
-                let account = u32::try_from(self.accounts.len())
-                    .map_err(|_| Halt::Fault("more than 2^32 accounts".into()))?;
-                entry.insert(account);
-                self.accounts.push(AccountCell {
-                    id: *id,
-                    original,
-                    now: original.unwrap_or_default(),
-                    existence: None,
-                    relied: Interval::ANY,
-                    relied_existence: false,
-                    relied_emptiness: false,
-                    relied_sequence: false,
-                    relied_code: false,
-                    reset: false,
-                });
-                Ok((account, true))
-            }
+        if let Some(account) = self.index.find(&self.accounts, id, |cell| cell.id == *id) {
+            return Ok((account, false));
         }
+        let original = view.account(id)?;
+        let account = u32::try_from(self.accounts.len())
+            .map_err(|_| Halt::Fault("more than 2^32 accounts".into()))?;
+        self.accounts.push(AccountCell {
+            id: *id,
+            original,
+            now: original.unwrap_or_default(),
+            existence: None,
+            relied: Interval::ANY,
+            relied_existence: false,
+            relied_emptiness: false,
+            relied_sequence: false,
+            relied_code: false,
+            reset: false,
+        });
+        self.index.add_last(&self.accounts, |cell| cell.id);
+        Ok((account, true))
     }
 
     pub(crate) fn get(&self, account: u32) -> Result<&AccountCell, Halt> {
@@ -336,7 +334,7 @@ impl Journal {
         view: &dyn View,
     ) -> Result<(Value, bool), Halt> {
         let cell = self.accounts.get(account as usize).ok_or_else(|| unknown_account(account))?;
-        let index = self.slot_index.get(&(account, key.clone())).copied();
+        let index = self.slot(account, key);
         let slot = index.and_then(|index| self.slots.get_mut(index as usize));
         if let Some(written) = slot.as_ref().and_then(|slot| slot.written.as_ref()) {
             return Ok((written.clone(), false));
@@ -360,8 +358,8 @@ impl Journal {
 
     pub(crate) fn write(&mut self, account: u32, key: &LocalKey, value: Value) -> Result<(), Halt> {
         self.get(account)?;
-        let index = match self.slot_index.get(&(account, key.clone())) {
-            Some(index) => *index,
+        let index = match self.slot(account, key) {
+            Some(index) => index,
             None => self.push_slot(account, key.clone(), None)?,
         };
         if let Some(slot) = self.slots.get_mut(index as usize) {
@@ -385,6 +383,11 @@ impl Journal {
         Ok(())
     }
 
+    fn slot(&self, account: u32, key: &LocalKey) -> Option<u32> {
+        self.slot_index
+            .find(&self.slots, &(account, key), |slot| slot.account == account && slot.key == *key)
+    }
+
     fn push_slot(
         &mut self,
         account: u32,
@@ -393,8 +396,8 @@ impl Journal {
     ) -> Result<u32, Halt> {
         let index = u32::try_from(self.slots.len())
             .map_err(|_| Halt::Fault("more than 2^32 slots".into()))?;
-        self.slot_index.insert((account, key.clone()), index);
         self.slots.push(SlotCell { account, key, original, written: None });
+        self.slot_index.add_last(&self.slots, |slot| (slot.account, &slot.key));
         Ok(index)
     }
 

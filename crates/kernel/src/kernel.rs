@@ -106,7 +106,8 @@ impl<'a> Kernel<'a> {
     /// # Errors
     /// A [`Halt`] leaves nothing behind.
     pub fn transact(mut self, tx: &Decoded, limit: Resources) -> Result<Executed, Halt> {
-        let before = self.checkpoint();
+        // A session of before the transaction holds nothing, so it is cleared.
+        let before = Checkpoint { journal: self.journal.mark(), sessions: Vec::new() };
         let transacted =
             match self.enter(tx.machine, limit, |machine, host| machine.transact(tx, host)) {
                 Err(Halt::Exhausted(meter)) => Transacted::Invalid(beyond_limit(meter)),

@@ -21,6 +21,7 @@ mod block;
 mod call;
 mod halt;
 mod host;
+mod index;
 mod journal;
 mod kernel;
 mod machine;
