@@ -6,6 +6,7 @@ use crate::{
     database::{DatabaseError, KernelDatabase},
     journal::SessionJournal,
 };
+use polity_kernel::Halt;
 use revm::{
     context::{
         BlockEnv, CfgEnv, Context, ContextTr, Evm, FrameStack, LocalContext, Transaction, TxEnv,
@@ -102,9 +103,9 @@ impl<'h> Executor<'h> {
         })
     }
 
-    /// What outlives the entry.
-    pub(crate) fn into_parts(self) -> (SessionJournal<'h>, LocalContext, FrameStack<Frame>) {
-        (self.0.ctx.journaled_state, self.0.ctx.local, self.0.frame_stack)
+    /// What outlives the entry: a fault that revm could not pass on, and memory.
+    pub(crate) fn into_parts(self) -> (Option<Halt>, LocalContext, FrameStack<Frame>) {
+        (self.0.ctx.journaled_state.fault, self.0.ctx.local, self.0.frame_stack)
     }
 }
 
@@ -139,9 +140,7 @@ impl<'h> EvmTr for Executor<'h> {
         // where that does not suffice and no transfer is tried.
         if let FrameInput::Create(inputs) = &input.frame_input {
             let journal = &mut self.0.ctx.journaled_state;
-            journal.load_account(inputs.caller())?;
-            journal.rely_can_pay(inputs.caller(), inputs.value()).map_err(DatabaseError)?;
-            journal.rely_nonce(inputs.caller()).map_err(DatabaseError)?;
+            journal.rely_payer(inputs.caller(), inputs.value())?;
         }
         self.0.frame_init(input)
     }
@@ -172,13 +171,9 @@ impl<'h> Handler for SessionHandler<'h> {
         _: &mut InitialAndFloorGas,
     ) -> Result<(), Error> {
         let (tx, journal) = evm.ctx().tx_journal_mut();
-        let caller = tx.caller();
-        journal.load_account(caller)?;
-        journal.rely_nonce(caller).map_err(DatabaseError)?;
         // An amount that overflows is refused whatever the balance is.
-        if let Ok(most) = tx.max_balance_spending() {
-            journal.rely_can_pay(caller, most).map_err(DatabaseError)?;
-        }
+        let most = tx.max_balance_spending().unwrap_or_default();
+        journal.rely_payer(tx.caller(), most)?;
         pre_execution::validate_against_state_and_deduct_caller(evm.ctx())
     }
 

@@ -17,14 +17,14 @@
 //! noted where they happen, in [`crate::executor`].
 
 use crate::database::{DatabaseError, KernelDatabase};
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use alloy_primitives::{
     Address, B256, Log, U256,
     map::{AddressMap, AddressSet, HashSet},
 };
-use polity_kernel::Halt;
+use polity_kernel::{Account as Handle, Halt, Host};
 use revm::{
-    Journal, JournalEntry,
+    JournalEntry,
     bytecode::Bytecode,
     context::journal::JournalInner,
     context_interface::{
@@ -45,8 +45,9 @@ use revm::{
 pub(crate) type Burns = Vec<(usize, U256)>;
 
 pub(crate) struct SessionJournal<'h> {
-    pub(crate) journal: Journal<KernelDatabase<'h>>,
-    pub(crate) burns: Burns,
+    database: KernelDatabase<'h>,
+    inner: &'h mut JournalInner<JournalEntry>,
+    burns: &'h mut Burns,
     /// What went wrong where revm's interface has no way to say so.
     pub(crate) fault: Option<Halt>,
 }
@@ -56,10 +57,10 @@ type LoadError = JournalLoadError<DatabaseError>;
 impl<'h> SessionJournal<'h> {
     pub(crate) fn with(
         database: KernelDatabase<'h>,
-        inner: JournalInner<JournalEntry>,
-        burns: Burns,
+        inner: &'h mut JournalInner<JournalEntry>,
+        burns: &'h mut Burns,
     ) -> Self {
-        Self { journal: Journal::new_with_inner(database, inner), burns, fault: None }
+        Self { database, inner, burns, fault: None }
     }
 
     fn keep_fault(&mut self, noted: Result<(), Halt>) {
@@ -69,61 +70,99 @@ impl<'h> SessionJournal<'h> {
     }
 
     fn spec(&self) -> SpecId {
-        self.journal.inner.cfg.spec
+        self.inner.cfg.spec
     }
 
-    /// Splits the borrow: the database, and an account that was loaded.
-    fn loaded(&mut self, address: Address) -> Option<(&mut KernelDatabase<'h>, &Account)> {
-        let account = self.journal.inner.state.get(&address)?;
-        Some((&mut self.journal.database, account))
+    /// An account that was loaded, with the kernel's handle, the host to note
+    /// reliance with, and the rules.
+    fn loaded(&mut self, address: Address) -> Result<Option<Loaded<'_>>, Halt> {
+        let Some(account) = self.inner.state.get(&address) else { return Ok(None) };
+        let handle = self.database.handle(address, &account.info)?;
+        Ok(Some(Loaded { host: self.database.0, handle, account, spec: self.inner.cfg.spec }))
+    }
+
+    /// The kernel's handle of an account, loaded or not.
+    fn handle(&mut self, address: Address) -> Result<Handle, Halt> {
+        match self.inner.state.get(&address) {
+            Some(account) => self.database.handle(address, &account.info),
+            None => self.database.0.account(&crate::account(address)),
+        }
     }
 
     /// Relies on the account's code before the transaction.
-    pub(crate) fn rely_code(&mut self, address: Address) -> Result<(), Halt> {
-        let Some((database, account)) = self.loaded(address) else { return Ok(()) };
-        let handle = database.handle(address, &account.info)?;
-        database.0.rely_code(handle)
+    fn rely_code(&mut self, address: Address) -> Result<(), Halt> {
+        let handle = self.handle(address)?;
+        self.database.0.rely_code(handle)
     }
 
     /// Relies on the account's nonce before the transaction.
-    pub(crate) fn rely_nonce(&mut self, address: Address) -> Result<(), Halt> {
-        let Some((database, account)) = self.loaded(address) else { return Ok(()) };
-        let handle = database.handle(address, &account.info)?;
-        database.0.rely_sequence(handle)
+    fn rely_nonce(&mut self, address: Address) -> Result<(), Halt> {
+        let handle = self.handle(address)?;
+        self.database.0.rely_sequence(handle)
+    }
+
+    /// Loads who sends a transaction or creates a contract, and relies on the
+    /// nonce and on whether `amount` can be paid.
+    pub(crate) fn rely_payer(&mut self, payer: Address, amount: U256) -> Result<(), DatabaseError> {
+        self.inner.load_account(&mut self.database, payer)?;
+        if let Some(loaded) = self.loaded(payer)? {
+            loaded.host.rely_sequence(loaded.handle)?;
+            loaded.rely_can_pay(amount)?;
+        }
+        Ok(())
     }
 
     /// Relies on what an authorization looks at in its authority, without
     /// loading the account, which would make it warm.
     pub(crate) fn rely_authority(&mut self, authority: Address) -> Result<(), Halt> {
-        if self.loaded(authority).is_some() {
-            self.rely_code(authority)?;
-            self.rely_nonce(authority)?;
-            return self.rely_emptiness(authority);
+        self.rely_code(authority)?;
+        self.rely_nonce(authority)?;
+        match self.loaded(authority)? {
+            Some(loaded) => loaded.rely_emptiness(),
+            None => {
+                let handle = self.handle(authority)?;
+                self.database.0.rely_emptiness(handle)
+            }
         }
-        let host = &mut *self.journal.database.0;
-        let handle = host.account(&crate::account(authority))?;
-        host.rely_code(handle)?;
-        host.rely_sequence(handle)?;
-        host.rely_emptiness(handle)
     }
 
-    /// Relies on the account's exact balance before the transaction.
-    fn rely_exact_balance(&mut self, address: Address) -> Result<(), Halt> {
-        let Some((database, account)) = self.loaded(address) else { return Ok(()) };
-        let handle = database.handle(address, &account.info)?;
-        let exact = database.0.original(handle)?.unwrap_or_default().balance;
-        database.0.rely_balance(handle, exact, exact)
-    }
-
-    /// Relies on whether the account can pay `amount` now.
-    pub(crate) fn rely_can_pay(&mut self, address: Address, amount: U256) -> Result<(), Halt> {
+    /// Relies on whether the account, which is loaded, can pay `amount` now.
+    fn rely_can_pay(&mut self, address: Address, amount: U256) -> Result<(), Halt> {
         if amount.is_zero() {
             return Ok(());
         }
-        let Some((database, account)) = self.loaded(address) else { return Ok(()) };
+        self.loaded(address)?.map_or(Ok(()), |loaded| loaded.rely_can_pay(amount))
+    }
+
+    /// Relies on whether the account, which is loaded, is empty now.
+    fn rely_emptiness(&mut self, address: Address) -> Result<(), Halt> {
+        self.loaded(address)?.map_or(Ok(()), Loaded::rely_emptiness)
+    }
+}
+
+/// An account that was loaded, and the host to note reliance with.
+struct Loaded<'a> {
+    host: &'a mut dyn Host,
+    handle: Handle,
+    account: &'a Account,
+    spec: SpecId,
+}
+
+impl<'a> Loaded<'a> {
+    /// Relies on the account's exact balance before the transaction.
+    fn rely_exact_balance(&mut self) -> Result<(), Halt> {
+        let exact = self.host.original(self.handle)?.unwrap_or_default().balance;
+        self.host.rely_balance(self.handle, exact, exact)
+    }
+
+    /// Relies on whether the account can pay `amount` now.
+    fn rely_can_pay(self, amount: U256) -> Result<(), Halt> {
+        if amount.is_zero() {
+            return Ok(());
+        }
+        let Self { host, handle, account, .. } = self;
         let now = account.info.balance;
-        let handle = database.handle(address, &account.info)?;
-        let before = database.0.original(handle)?.unwrap_or_default().balance;
+        let before = host.original(handle)?.unwrap_or_default().balance;
         // The same bound, on the balance before the transaction.
         let bound = |bound: U256| {
             if now >= before {
@@ -133,23 +172,21 @@ impl<'h> SessionJournal<'h> {
             }
         };
         if amount <= now {
-            database.0.rely_balance(handle, bound(amount), U256::MAX)
+            host.rely_balance(handle, bound(amount), U256::MAX)
         } else {
-            database.0.rely_balance(handle, U256::ZERO, bound(amount - U256::ONE))
+            host.rely_balance(handle, U256::ZERO, bound(amount - U256::ONE))
         }
     }
 
     /// Relies on whether the account is empty now, or, before EIP-161, on
     /// whether it exists.
-    pub(crate) fn rely_emptiness(&mut self, address: Address) -> Result<(), Halt> {
-        let spec = self.spec();
-        let Some((database, account)) = self.loaded(address) else { return Ok(()) };
+    fn rely_emptiness(self) -> Result<(), Halt> {
+        let Self { host, handle, account, spec } = self;
         let info = &account.info;
-        let handle = database.handle(address, info)?;
         if !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
-            return database.0.rely_existence(handle);
+            return host.rely_existence(handle);
         }
-        let before = database.0.original(handle)?.unwrap_or_default();
+        let before = host.original(handle)?.unwrap_or_default();
         if crate::account::code_hash(before.code) != info.code_hash || before.sequence != info.nonce
         {
             // What this transaction set makes it not empty, whatever it was
@@ -157,12 +194,12 @@ impl<'h> SessionJournal<'h> {
             return Ok(());
         }
         if info.balance == before.balance {
-            return database.0.rely_emptiness(handle);
+            return host.rely_emptiness(handle);
         }
         if info.nonce != 0 || !info.is_empty_code_hash() || info.balance > before.balance {
             return Ok(());
         }
-        database.0.rely_balance(handle, before.balance, before.balance)
+        host.rely_balance(handle, before.balance, before.balance)
     }
 }
 
@@ -174,17 +211,19 @@ impl<'h> JournalTr for SessionJournal<'h> {
     where
         Self: 'a;
 
+    /// revm's way to a context of its own. Nothing here takes it: the tables
+    /// are the session's, and those of a journal without one are never freed.
     fn new(database: KernelDatabase<'h>) -> Self {
-        Self::with(database, JournalInner::new(), Burns::new())
+        Self::with(database, Box::leak(Box::default()), Box::leak(Box::default()))
     }
 
     fn db_and_state(&self) -> (&Self::Database, &EvmState) {
-        self.journal.db_and_state()
+        (&self.database, &self.inner.state)
     }
 
     #[inline]
     fn db_and_state_mut(&mut self) -> (&mut Self::Database, &mut EvmState) {
-        self.journal.db_and_state_mut()
+        (&mut self.database, &mut self.inner.state)
     }
 
     #[inline]
@@ -194,7 +233,8 @@ impl<'h> JournalTr for SessionJournal<'h> {
         key: StorageKey,
         skip_cold_load: bool,
     ) -> Result<StateLoad<StorageValue>, LoadError> {
-        self.journal.sload_skip_cold_load(address, key, skip_cold_load)
+        let Self { database, inner, .. } = self;
+        inner.sload_assume_account_present(database, address, key, skip_cold_load)
     }
 
     #[inline]
@@ -205,27 +245,28 @@ impl<'h> JournalTr for SessionJournal<'h> {
         value: StorageValue,
         skip_cold_load: bool,
     ) -> Result<StateLoad<SStoreResult>, LoadError> {
-        self.journal.sstore_skip_cold_load(address, key, value, skip_cold_load)
+        let Self { database, inner, .. } = self;
+        inner.sstore_assume_account_present(database, address, key, value, skip_cold_load)
     }
 
     fn tload(&mut self, address: Address, key: StorageKey) -> StorageValue {
-        self.journal.tload(address, key)
+        self.inner.tload(address, key)
     }
 
     fn tstore(&mut self, address: Address, key: StorageKey, value: StorageValue) {
-        self.journal.tstore(address, key, value);
+        self.inner.tstore(address, key, value);
     }
 
     fn log(&mut self, log: Log) {
-        self.journal.log(log);
+        self.inner.log(log);
     }
 
     fn take_logs(&mut self) -> Vec<Log> {
-        self.journal.take_logs()
+        self.inner.take_logs()
     }
 
     fn logs(&self) -> &[Log] {
-        self.journal.logs()
+        &self.inner.logs
     }
 
     fn selfdestruct(
@@ -235,50 +276,54 @@ impl<'h> JournalTr for SessionJournal<'h> {
         skip_cold_load: bool,
     ) -> Result<StateLoad<SelfDestructResult>, LoadError> {
         let always = !self.spec().is_enabled_in(SpecId::CANCUN);
-        let before = self
-            .loaded(address)
-            .map(|(_, account)| (account.info.balance, always || account.is_created_locally()));
-        self.rely_exact_balance(address).map_err(DatabaseError)?;
+        let mut before = None;
+        if let Some(mut loaded) = self.loaded(address).map_err(DatabaseError)? {
+            before =
+                Some((loaded.account.info.balance, always || loaded.account.is_created_locally()));
+            loaded.rely_exact_balance().map_err(DatabaseError)?;
+        }
         // The heir is judged before it inherits.
-        let is_cold = self.journal.load_account_mut_skip_cold_load(target, skip_cold_load)?.is_cold;
+        let Self { database, inner, .. } = self;
+        let is_cold = inner.load_account_mut_optional(database, target, skip_cold_load)?.is_cold;
         self.rely_emptiness(target).map_err(DatabaseError)?;
-        let mut result = self.journal.selfdestruct(address, target, skip_cold_load)?;
+        let Self { database, inner, .. } = self;
+        let mut result = inner.selfdestruct(database, address, target, skip_cold_load)?;
         result.is_cold = is_cold;
         if let Some((balance, true)) = before
             && address == target
             && !self.spec().is_enabled_in(SpecId::AMSTERDAM)
         {
-            self.burns.push((self.journal.inner.journal.len(), balance));
+            self.burns.push((self.inner.journal.len(), balance));
         }
         Ok(result)
     }
 
     fn warm_access_list(&mut self, access_list: AddressMap<HashSet<StorageKey>>) {
-        self.journal.warm_access_list(access_list);
+        self.inner.warm_addresses.set_access_list(access_list);
     }
 
     fn warm_coinbase_account(&mut self, address: Address) {
-        self.journal.warm_coinbase_account(address);
+        self.inner.warm_addresses.set_coinbase(address);
     }
 
     fn warm_precompiles(&mut self, addresses: &AddressSet) {
-        self.journal.warm_precompiles(addresses);
+        self.inner.warm_addresses.set_precompile_addresses(addresses);
     }
 
     fn precompile_addresses(&self) -> &AddressSet {
-        self.journal.precompile_addresses()
+        self.inner.warm_addresses.precompiles()
     }
 
     fn set_spec_id(&mut self, spec_id: SpecId) {
-        self.journal.set_spec_id(spec_id);
+        self.inner.cfg.spec = spec_id;
     }
 
     fn set_eip7708_config(&mut self, disabled: bool, delayed_clear_disabled: bool) {
-        self.journal.set_eip7708_config(disabled, delayed_clear_disabled);
+        self.inner.set_eip7708_config(disabled, delayed_clear_disabled);
     }
 
     fn touch_account(&mut self, address: Address) {
-        self.journal.touch_account(address);
+        self.inner.touch(address);
     }
 
     fn transfer(
@@ -287,10 +332,10 @@ impl<'h> JournalTr for SessionJournal<'h> {
         to: Address,
         balance: U256,
     ) -> Result<Option<TransferError>, DatabaseError> {
-        self.journal.load_account(from)?;
-        self.journal.load_account(to)?;
+        self.inner.load_account(&mut self.database, from)?;
+        self.inner.load_account(&mut self.database, to)?;
         self.rely_can_pay(from, balance)?;
-        Ok(self.journal.transfer_loaded(from, to, balance))
+        Ok(self.inner.transfer_loaded(from, to, balance))
     }
 
     fn transfer_loaded(
@@ -301,7 +346,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
     ) -> Option<TransferError> {
         let noted = self.rely_can_pay(from, balance);
         self.keep_fault(noted);
-        self.journal.transfer_loaded(from, to, balance)
+        self.inner.transfer_loaded(from, to, balance)
     }
 
     #[expect(deprecated, reason = "revm's trait still has it")]
@@ -311,36 +356,35 @@ impl<'h> JournalTr for SessionJournal<'h> {
         old_balance: U256,
         bump_nonce: bool,
     ) {
-        self.journal.caller_accounting_journal_entry(address, old_balance, bump_nonce);
+        self.inner.caller_accounting_journal_entry(address, old_balance, bump_nonce);
     }
 
     fn balance_incr(&mut self, address: Address, balance: U256) -> Result<(), DatabaseError> {
-        self.journal.balance_incr(address, balance)
+        self.inner.balance_incr(&mut self.database, address, balance)
     }
 
     #[expect(deprecated, reason = "revm's trait still has it")]
     fn nonce_bump_journal_entry(&mut self, address: Address) {
-        self.journal.nonce_bump_journal_entry(address);
+        self.inner.nonce_bump_journal_entry(address);
     }
 
     fn load_account(&mut self, address: Address) -> Result<StateLoad<&Account>, DatabaseError> {
-        self.journal.load_account(address)
+        self.inner.load_account(&mut self.database, address)
     }
 
     fn load_account_with_code(
         &mut self,
         address: Address,
     ) -> Result<StateLoad<&Account>, DatabaseError> {
-        self.journal.load_account_with_code(address)?;
         self.rely_code(address)?;
-        self.journal.load_account_with_code(address)
+        self.inner.load_code(&mut self.database, address)
     }
 
     fn load_account_delegated(
         &mut self,
         address: Address,
     ) -> Result<StateLoad<AccountLoad>, DatabaseError> {
-        let loaded = self.journal.load_account_delegated(address)?;
+        let loaded = self.inner.load_account_delegated(&mut self.database, address)?;
         self.rely_code(address)?;
         self.rely_emptiness(address)?;
         Ok(loaded)
@@ -351,7 +395,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         address: Address,
         skip_cold_load: bool,
     ) -> Result<StateLoad<Self::JournaledAccount<'_>>, LoadError> {
-        self.journal.load_account_mut_skip_cold_load(address, skip_cold_load)
+        self.inner.load_account_mut_optional(&mut self.database, address, skip_cold_load)
     }
 
     fn load_account_mut_optional_code(
@@ -360,27 +404,28 @@ impl<'h> JournalTr for SessionJournal<'h> {
         load_code: bool,
     ) -> Result<StateLoad<Self::JournaledAccount<'_>>, DatabaseError> {
         if load_code {
-            self.journal.load_account(address)?;
             self.rely_code(address)?;
         }
-        self.journal.load_account_mut_optional_code(address, load_code)
+        self.inner
+            .load_account_mut_optional_code(&mut self.database, address, load_code, false)
+            .map_err(JournalLoadError::unwrap_db_error)
     }
 
     fn set_code_with_hash(&mut self, address: Address, code: Bytecode, hash: B256) {
-        self.journal.set_code_with_hash(address, code, hash);
+        self.inner.set_code_with_hash(address, code, hash);
     }
 
     fn checkpoint(&mut self) -> JournalCheckpoint {
-        self.journal.checkpoint()
+        self.inner.checkpoint()
     }
 
     fn checkpoint_commit(&mut self) {
-        self.journal.checkpoint_commit();
+        self.inner.checkpoint_commit();
     }
 
     fn checkpoint_revert(&mut self, checkpoint: JournalCheckpoint) {
-        self.journal.checkpoint_revert(checkpoint);
-        undo_burns(&mut self.burns, checkpoint);
+        self.inner.checkpoint_revert(checkpoint);
+        undo_burns(self.burns, checkpoint);
     }
 
     fn create_account_checkpoint(
@@ -395,23 +440,23 @@ impl<'h> JournalTr for SessionJournal<'h> {
             .and_then(|()| self.rely_code(address))
             .and_then(|()| self.rely_nonce(address));
         self.keep_fault(noted);
-        self.journal.create_account_checkpoint(caller, address, balance, spec_id)
+        self.inner.create_account_checkpoint(caller, address, balance, spec_id)
     }
 
     fn depth(&self) -> usize {
-        self.journal.depth()
+        self.inner.depth
     }
 
     fn commit_tx(&mut self) {
-        self.journal.commit_tx();
+        self.inner.commit_tx();
     }
 
     fn discard_tx(&mut self) {
-        self.journal.discard_tx();
+        self.inner.discard_tx();
     }
 
     fn finalize(&mut self) -> EvmState {
-        self.journal.finalize()
+        self.inner.finalize()
     }
 
     fn load_account_info_skip_cold_load(
@@ -420,20 +465,21 @@ impl<'h> JournalTr for SessionJournal<'h> {
         load_code: bool,
         skip_cold_load: bool,
     ) -> Result<AccountInfoLoad<'_>, LoadError> {
-        let loaded =
-            self.journal.load_account_info_skip_cold_load(address, load_code, skip_cold_load)?;
-        let (is_cold, is_empty) = (loaded.is_cold, loaded.is_empty);
-        let has_code = !loaded.is_empty_code_hash();
-        self.rely_code(address).map_err(DatabaseError)?;
-        if !load_code {
-            self.rely_exact_balance(address).map_err(DatabaseError)?;
-        }
-        if !has_code {
-            self.rely_emptiness(address).map_err(DatabaseError)?;
-        }
-        let Some((_, account)) = self.loaded(address) else {
+        let Self { database, inner, .. } = self;
+        let loaded = inner.load_account_optional(database, address, load_code, skip_cold_load)?;
+        let is_cold = loaded.is_cold;
+        let Some(mut loaded) = self.loaded(address).map_err(DatabaseError)? else {
             return Ok(AccountInfoLoad::default());
         };
+        let account = loaded.account;
+        let is_empty = account.state_clear_aware_is_empty(loaded.spec);
+        loaded.host.rely_code(loaded.handle).map_err(DatabaseError)?;
+        if !load_code {
+            loaded.rely_exact_balance().map_err(DatabaseError)?;
+        }
+        if account.info.is_empty_code_hash() {
+            loaded.rely_emptiness().map_err(DatabaseError)?;
+        }
         Ok(AccountInfoLoad::new(&account.info, is_cold, is_empty))
     }
 }

@@ -38,8 +38,9 @@ const KEEP_ACCOUNTS: usize = 1024;
 pub(crate) struct EvmSession {
     inner: JournalInner<JournalEntry>,
     burns: Burns,
-    local: LocalContext,
-    frames: FrameStack<EthFrame<EthInterpreter>>,
+    /// Absent while an executor has them: an empty one would allocate.
+    local: Option<LocalContext>,
+    frames: Option<FrameStack<EthFrame<EthInterpreter>>>,
     environment: Option<(BlockKey, Environment)>,
     marks: Vec<JournalCheckpoint>,
     /// Whether another machine called in this transaction.
@@ -119,35 +120,32 @@ impl EvmSession {
         *host.session() = Some(self);
     }
 
-    fn environment(&mut self, spec: &ChainSpec, host: &dyn Host) -> Result<&Environment, Halt> {
+    /// Makes the environment that of the host's block.
+    fn enter_block(&mut self, spec: &ChainSpec, host: &dyn Host) -> Result<(), Halt> {
         let block = host.block();
         let shared = block
             .inputs
             .shared(KIND)
             .ok_or_else(|| Halt::Fault("the block has no input for the Ethereum machine".into()))?;
-        let known = self.environment.take().filter(|(key, _)| key.is(host, shared));
-        let entry = match known {
-            Some(entry) => entry,
-            None => {
-                let input: &BlockInput = shared.downcast_ref().ok_or_else(|| {
-                    Halt::Fault("the Ethereum machine's input is of another type".into())
-                })?;
-                let environment = Environment::new(spec, block, input)
-                    .map_err(|error| Halt::Fault(format!("block {}: {error}", block.number)))?;
-                // revm fills in the precompiles of a fork only where there are
-                // none yet.
-                self.inner.warm_addresses = WarmAddresses::new();
-                let key = BlockKey {
-                    chain_id: block.chain_id,
-                    number: block.number,
-                    timestamp: block.timestamp,
-                    beneficiary: block.beneficiary,
-                    input: shared.clone(),
-                };
-                (key, environment)
-            }
-        };
-        Ok(&self.environment.insert(entry).1)
+        if !self.environment.as_ref().is_some_and(|(key, _)| key.is(host, shared)) {
+            let input: &BlockInput = shared.downcast_ref().ok_or_else(|| {
+                Halt::Fault("the Ethereum machine's input is of another type".into())
+            })?;
+            let environment = Environment::new(spec, block, input)
+                .map_err(|error| Halt::Fault(format!("block {}: {error}", block.number)))?;
+            // revm fills in the precompiles of a fork only where there are
+            // none yet.
+            self.inner.warm_addresses = WarmAddresses::new();
+            let key = BlockKey {
+                chain_id: block.chain_id,
+                number: block.number,
+                timestamp: block.timestamp,
+                beneficiary: block.beneficiary,
+                input: shared.clone(),
+            };
+            self.environment = Some((key, environment));
+        }
+        Ok(())
     }
 
     /// Runs `run` on an EVM over this session's journal.
@@ -158,25 +156,19 @@ impl EvmSession {
         tx: &TxEnv,
         run: impl for<'h> FnOnce(&mut Executor<'h>) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Halt> {
-        self.environment(spec, host)?;
+        self.enter_block(spec, host)?;
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
-        let journal = SessionJournal::with(
-            KernelDatabase(host),
-            core::mem::take(&mut self.inner),
-            core::mem::take(&mut self.burns),
-        );
-        let local = core::mem::take(&mut self.local);
-        let frames = core::mem::take(&mut self.frames);
+        let journal =
+            SessionJournal::with(KernelDatabase(host), &mut self.inner, &mut self.burns);
+        let local = self.local.take().unwrap_or_default();
+        let frames = self.frames.take().unwrap_or_default();
         let mut executor = Executor::new(environment, tx, journal, local, frames);
         let result = run(&mut executor);
-        let (journal, local, frames) = executor.into_parts();
-        let SessionJournal { journal, burns, fault } = journal;
-        self.inner = journal.into_init();
-        self.burns = burns;
-        self.local = local;
-        self.frames = frames;
+        let (fault, local, frames) = executor.into_parts();
+        self.local = Some(local);
+        self.frames = Some(frames);
         match (fault, result) {
             (Some(halt), _)
             | (None, Err(Error::Database(crate::database::DatabaseError(halt)))) => Err(halt),
