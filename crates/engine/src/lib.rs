@@ -20,5 +20,5 @@ mod sequential;
 pub use block::{Block, BlockError, BlockOutput, Place, SystemOutput};
 pub use overlay::{Overlay, OverlayError};
 #[cfg(feature = "std")]
-pub use parallel::{Parallel, PoolError, Statistics};
+pub use parallel::{Observer, Parallel, PoolError, Statistics};
 pub use sequential::Sequential;

@@ -9,8 +9,10 @@
     reason = "a panic is how a test fails"
 )]
 
-use polity_engine::{Block, BlockError, BlockOutput, Parallel, Sequential};
-use polity_kernel::{BlockContext, Code, Halt, Inputs, Machines, View, ViewError};
+use polity_engine::{Block, BlockError, BlockOutput, Observer, Parallel, Sequential};
+use polity_kernel::{
+    BlockContext, Code, Halt, Inputs, Machines, TransactionOutput, View, ViewError,
+};
 use polity_testkit::{
     state::State,
     toy::{self, Op, Toy, ToyBlock, ToyTransaction, slot_key},
@@ -163,14 +165,23 @@ fn transactions() -> impl Strategy<Value = Vec<ToyTransaction>> {
     })
 }
 
+/// The transactions in the order in which they were committed.
+#[derive(Default)]
+struct Told(Mutex<Vec<usize>>);
+
+impl Observer for Told {
+    fn committed(&self, transaction: usize, _: &TransactionOutput) {
+        self.0.lock().unwrap().push(transaction);
+    }
+}
+
 fn compare(state: &State, block: &Block, threads: usize, seed: u64) {
     let machines = machines();
     let expected = Sequential::new().execute(&machines, state, block);
     let view = Delayed { state, seed: AtomicU64::new(seed) };
-    let told = Mutex::new(Vec::new());
-    let tell = |index: usize, _: &_| told.lock().unwrap().push(index);
-    let executed = parallel(threads).execute_with(&machines, &view, block, &tell);
-    let told = told.into_inner().unwrap();
+    let told = Told::default();
+    let executed = parallel(threads).execute_with(&machines, &view, block, &told);
+    let told = told.0.into_inner().unwrap();
     assert!(told.iter().copied().eq(0..told.len()), "told out of order");
     match (&expected, executed) {
         (Ok(_), Ok((output, statistics))) => {
@@ -245,7 +256,7 @@ fn credits_and_covered_debits_do_not_conflict() {
         .collect();
     let (state, block, machines) = (state(1_000_000), block(transactions, 1_000_000), machines());
     let mut engine = parallel(4);
-    let (output, statistics) = engine.execute_with(&machines, &state, &block, &|_, _| {}).unwrap();
+    let (output, statistics) = engine.execute_with(&machines, &state, &block, &()).unwrap();
     assert_eq!(output, Sequential::new().execute(&machines, &state, &block).unwrap());
     assert_eq!(statistics.executions, statistics.transactions, "something ran twice");
 }

@@ -81,6 +81,22 @@ pub struct Statistics {
     pub sequential: bool,
 }
 
+/// Looks on while a block is executed, from the threads that execute it.
+pub trait Observer: Sync {
+    /// A worker begins to run a transaction, in its turn or ahead of it.
+    fn started(&self, _worker: usize, _transaction: usize, _in_turn: bool) {}
+
+    /// The worker is done with it. `waits_for` is the earlier transaction whose
+    /// result is missing, in which case it will run again.
+    fn finished(&self, _worker: usize, _transaction: usize, _waits_for: Option<usize>) {}
+
+    /// A transaction's output is final. Called in order, while later ones run.
+    fn committed(&self, _transaction: usize, _output: &TransactionOutput) {}
+}
+
+/// Nobody looks on.
+impl Observer for () {}
+
 impl Parallel {
     /// An engine with this many threads.
     ///
@@ -123,27 +139,27 @@ impl Parallel {
         view: &dyn View,
         block: &Block,
     ) -> Result<BlockOutput, BlockError> {
-        self.execute_with(machines, view, block, &|_, _| {}).map(|(output, _)| output)
+        self.execute_with(machines, view, block, &()).map(|(output, _)| output)
     }
 
-    /// Executes `block`, tells `on_commit` of each transaction's output in
-    /// order as soon as it is final, and how it went.
+    /// Executes `block` before the eyes of `observer`, and tells how it went.
     ///
     /// # Errors
-    /// As [`Parallel::execute`]. Outputs told before are not undone.
+    /// As [`Parallel::execute`]. Outputs that the observer was told of are then
+    /// part of no block.
     pub fn execute_with(
         &mut self,
         machines: &Machines,
         view: &dyn View,
         block: &Block,
-        on_commit: &(dyn Fn(usize, &TransactionOutput) + Sync),
+        observer: &dyn Observer,
     ) -> Result<(BlockOutput, Statistics), BlockError> {
         let transactions = block.transactions.len();
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
         if self.threads == 1 || transactions < FEW_TRANSACTIONS || gas < self.least_gas {
             let output = self.sequential.execute(machines, view, block)?;
             for (index, output) in output.transactions.iter().enumerate() {
-                on_commit(index, output);
+                observer.committed(index, output);
             }
             let executions = transactions;
             return Ok((output, Statistics { transactions, executions, sequential: true }));
@@ -168,7 +184,7 @@ impl Parallel {
                 totals: no_totals(machines),
                 error: None,
             }),
-            on_commit,
+            observer,
         };
         self.pool.scope(|scope| {
             for _ in 0..self.threads {
@@ -201,7 +217,7 @@ struct Run<'b> {
     results: Vec<Mutex<Option<Attempt>>>,
     /// Held by the worker at the frontier.
     commit: Mutex<Commit>,
-    on_commit: &'b (dyn Fn(usize, &TransactionOutput) + Sync),
+    observer: &'b dyn Observer,
 }
 
 struct Commit {
@@ -258,15 +274,23 @@ impl Run<'_> {
             return Err(Halt::Fault(format!("the block has no transaction {index}")));
         };
         let view = if turn { self.memory.at(index) } else { self.memory.ahead(index, tx) };
+        let worker = rayon::current_thread_index().unwrap_or_default();
+        self.observer.started(worker, index as usize, turn);
         let attempt = catch_unwind(AssertUnwindSafe(|| {
             Kernel::new(self.machines, &self.block.context, &view, scratch)
                 .transact(tx, self.block.transaction_limit)
         }));
-        attempt.unwrap_or_else(|panic| {
+        let attempt = attempt.unwrap_or_else(|panic| {
             // The sessions may be in any state.
             *scratch = Scratch::default();
             Err(Halt::Fault(format!("machine {} panicked: {}", tx.machine, message(&*panic))))
-        })
+        });
+        let waits_for = match &attempt {
+            Err(Halt::View(ViewError::NotReady(earlier))) => Some(*earlier as usize),
+            _ => None,
+        };
+        self.observer.finished(worker, index as usize, waits_for);
+        attempt
     }
 
     /// Runs a transaction before its turn. Whatever comes of it is checked in
@@ -357,7 +381,7 @@ impl Run<'_> {
             return Err(BlockError::Overlay { place, error: OverlayError::Balance(account) });
         }
         commit.accept(&output);
-        (self.on_commit)(index as usize, &output);
+        self.observer.committed(index as usize, &output);
         commit.outputs.push(output);
         self.schedule.committed(index);
         Ok(())

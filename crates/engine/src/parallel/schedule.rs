@@ -10,11 +10,18 @@
 //! A worker with nothing to do sleeps until something changes; nobody spins.
 
 use alloc::{collections::BinaryHeap, vec::Vec};
-use core::{
-    cmp::Reverse,
-    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+use core::cmp::Reverse;
+#[cfg(feature = "shuttle")]
+use shuttle::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+#[cfg(not(feature = "shuttle"))]
+use std::sync::{
+    Condvar, Mutex, MutexGuard,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
+};
 
 /// How many transactions per thread may have run and wait for their turn.
 const WINDOW_PER_THREAD: u32 = 16;
@@ -298,5 +305,81 @@ impl Schedule {
             drop(lock(&self.bed));
             self.bell.notify_all();
         }
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod tests {
+    use super::*;
+    use alloc::sync::Arc;
+    use shuttle::{
+        rand::{Rng, thread_rng},
+        thread,
+    };
+
+    /// The life of a worker, with dice instead of transactions.
+    fn work(schedule: &Schedule, committed: &Mutex<Vec<u32>>) {
+        loop {
+            let seen = schedule.changes();
+            commit(schedule, committed);
+            if schedule.is_over() {
+                return;
+            }
+            match schedule.claim() {
+                Some(index) if index > 0 && thread_rng().gen_ratio(1, 3) => {
+                    schedule.wait(index, thread_rng().gen_range(0..index));
+                }
+                Some(index) => schedule.done(index),
+                None => schedule.sleep(seen),
+            }
+        }
+    }
+
+    fn commit(schedule: &Schedule, committed: &Mutex<Vec<u32>>) {
+        while schedule.has_turn() {
+            let Ok(mut committed) = committed.try_lock() else { return };
+            loop {
+                let index = match schedule.turn() {
+                    Turn::Run(index) => index,
+                    Turn::Check(index) => {
+                        let vain = thread_rng().gen_ratio(1, 2);
+                        schedule.learn(vain);
+                        if vain {
+                            schedule.run_again(index);
+                        }
+                        index
+                    }
+                    Turn::Busy | Turn::Over => break,
+                };
+                committed.push(index);
+                schedule.committed(index);
+            }
+        }
+    }
+
+    fn every_transaction_is_committed_once_and_in_order(transactions: u32, threads: u32) {
+        let schedule = Arc::new(Schedule::new(transactions, threads));
+        let committed = Arc::new(Mutex::new(Vec::new()));
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                let (schedule, committed) = (schedule.clone(), committed.clone());
+                thread::spawn(move || work(&schedule, &committed))
+            })
+            .collect();
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert!(committed.lock().unwrap().iter().copied().eq(0..transactions));
+    }
+
+    // A lost wake-up is a deadlock, which shuttle reports.
+    #[test]
+    fn any_interleaving_at_random() {
+        shuttle::check_random(|| every_transaction_is_committed_once_and_in_order(6, 3), 5_000);
+    }
+
+    #[test]
+    fn any_interleaving_with_few_preemptions() {
+        shuttle::check_pct(|| every_transaction_is_committed_once_and_in_order(5, 2), 5_000, 4);
     }
 }
