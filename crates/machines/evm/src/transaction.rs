@@ -76,7 +76,9 @@ pub fn decode_envelope(
         if found != chain_id {
             return Err(DecodeError::ChainId { found, expected: chain_id });
         }
-        if fork < Fork::SpuriousDragon {
+        // A typed transaction is none of these forks' at all, and is refused for
+        // that when it is executed.
+        if fork < Fork::SpuriousDragon && envelope.is_legacy() {
             return Err(DecodeError::Signature("names a chain before EIP-155".into()));
         }
     }
@@ -132,4 +134,25 @@ fn decoded(env: TxEnv, hash: B256) -> Decoded {
     }
     Decoded::new(KIND, hash, account(env.caller), env.nonce, env.gas_limit, Transaction { env })
         .with_hints(hints)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::{SignableTransaction, TxEip2930, TxLegacy};
+    use alloy_primitives::Signature;
+
+    #[test]
+    fn before_eip_155_a_legacy_transaction_names_no_chain_and_a_typed_one_does() {
+        let signature = Signature::test_signature();
+        let legacy = TxLegacy { chain_id: Some(1), ..TxLegacy::default() }.into_signed(signature);
+        let typed = TxEip2930 { chain_id: 1, ..TxEip2930::default() }.into_signed(signature);
+        let (legacy, typed) = (legacy.into(), typed.into());
+        for fork in [Fork::Frontier, Fork::Homestead, Fork::Tangerine] {
+            let refused = decode_envelope(&legacy, 1, fork);
+            assert!(matches!(refused, Err(DecodeError::Signature(_))), "{fork}");
+            assert!(decode_envelope(&typed, 1, fork).is_ok(), "{fork}");
+        }
+        assert!(decode_envelope(&legacy, 1, Fork::SpuriousDragon).is_ok());
+    }
 }
