@@ -32,7 +32,8 @@ pub const SKIPS: &[Skip] = &[
         reason: "names InvalidUncleParentHash for an ommer whose parent is right; the newer \
                  filling of the same test names the rule that it breaks, UncleIsAncestor",
     },
-    collision("/InitCollision"),
+    collision("/InitCollision."),
+    collision("/InitCollisionParis."),
     collision("/RevertInCreateInInit"),
     collision("/create2collisionStorage"),
     collision("/dynamicAccountOverwriteEmpty"),
@@ -80,6 +81,8 @@ mod tests {
     fn the_skipped_fork_is_still_one_that_cannot_run() {
         assert!(Fork::Constantinople.spec_id().is_err());
         assert!(reason("Constantinople", "a.json", "t").is_some());
+        assert!(reason("Berlin", "st/InitCollisionParis.json", "t").is_some());
+        assert_eq!(reason("Berlin", "st/InitCollisionNonZeroNonce.json", "t"), None);
         for fork in Fork::ALL.into_iter().filter(|fork| *fork != Fork::Constantinople) {
             assert!(fork.spec_id().is_ok());
             assert_eq!(reason(fork.name(), "a.json", "t"), None);
