@@ -431,7 +431,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(1_500))]
+    #![proptest_config(config(800))]
 
     #[test]
     fn the_kernel_does_what_the_model_does(case in any_case(60)) {
