@@ -14,7 +14,7 @@ use polity_evm::{
 };
 use polity_kernel::{Machines, View};
 use polity_replay::{FolderBlock, Library, Replay, data_root, discover};
-use polity_testkit::workloads::{Workload, raw};
+use polity_testkit::workloads::{Workload, erc20, raw, swaps};
 use polity_types::LocalKey;
 use serde::Serialize;
 use std::time::Duration;
@@ -99,6 +99,13 @@ impl Kernel {
         add("raw, independent", &|| Ok(raw::independent(transfers)))?;
         add("raw, one recipient", &|| Ok(raw::one_recipient(transfers)))?;
         add("raw, chain", &|| Ok(raw::chain(transfers)))?;
+        let transfers = scale(erc20::GIGAGAS);
+        add("ERC-20, independent", &|| Ok(erc20::independent(transfers)?))?;
+        add("ERC-20, random recipients", &|| Ok(erc20::random_recipients(transfers)?))?;
+        add("ERC-20, 8 hot holders", &|| Ok(erc20::hot(transfers)?))?;
+        let count = scale(swaps::SWAPS);
+        add("Uniswap V3, many pools", &|| Ok(swaps::many_pools(count)?))?;
+        add("Uniswap V3, one pool", &|| Ok(swaps::one_pool(count)?))?;
         Ok(workloads)
     }
 

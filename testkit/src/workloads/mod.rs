@@ -1,10 +1,23 @@
 //! Blocks that are all of one kind, as large as wanted, for benches and for the tests of engines.
 //!
 //! A [`Workload`] is a state and a block on it; the same arguments give the same workload on every
-//! computer.
+//! computer. [`raw`] moves ether; [`erc20`] and [`swaps`] call contracts whose code comes from npm
+//! packages at run time ([`artifacts`]).
+//!
+//! | generator | conflicts |
+//! | --- | --- |
+//! | [`raw::independent`], [`erc20::independent`], [`swaps::many_pools`] | none but the beneficiary's fees |
+//! | [`raw::one_recipient`] | every transaction credits one account |
+//! | [`raw::chain`] | every transaction credits the sender of the next |
+//! | [`erc20::random_recipients`] | some recipients are others' senders |
+//! | [`erc20::hot`], [`swaps::one_pool`] | nearly every transaction waits for an earlier one |
 
+pub mod artifacts;
+pub mod erc20;
 pub mod raw;
 mod rng;
+mod setup;
+pub mod swaps;
 
 use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use polity_engine::{Block, Overlay};
@@ -42,10 +55,26 @@ pub struct Workload {
     pub block: Block,
 }
 
+/// Why a workload cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadError {
+    /// The contracts' code cannot be had.
+    #[error(transparent)]
+    Artifacts(#[from] artifacts::ArtifactError),
+    /// A transaction that sets the contracts up did not do what it should.
+    #[error("setting up {what}: {reason}")]
+    Setup {
+        /// What the transaction is for.
+        what: String,
+        /// What happened instead.
+        reason: String,
+    },
+}
+
 impl Workload {
     /// A block of these transactions on `state`.
     pub fn new(name: impl Into<String>, state: Overlay<'static>, transactions: Vec<TxEnv>) -> Self {
-        Self { name: name.into(), machines: machines(), state, block: block(transactions) }
+        Self { name: name.into(), machines: machines(), state, block: block(1, transactions) }
     }
 }
 
@@ -55,8 +84,8 @@ fn machines() -> Machines {
     Machines::default().with(Evm::new(ChainSpec::single(Fork::Osaka))).unwrap_or_default()
 }
 
-/// A block of these transactions.
-fn block(transactions: Vec<TxEnv>) -> Block {
+/// A block of these transactions, twelve seconds after the one before.
+fn block(number: u64, transactions: Vec<TxEnv>) -> Block {
     let gas_limit = transactions.iter().map(|tx| tx.gas_limit).sum();
     let input = BlockInput {
         gas_limit,
@@ -67,8 +96,8 @@ fn block(transactions: Vec<TxEnv>) -> Block {
     };
     let context = BlockContext {
         chain_id: CHAIN_ID,
-        number: 1,
-        timestamp: 1,
+        number,
+        timestamp: number.saturating_mul(12).saturating_add(1),
         beneficiary: account(Address::repeat_byte(0xbe)),
         randomness: B256::repeat_byte(0x5e),
         inputs: Inputs::default().with(KIND, input),
