@@ -4,9 +4,11 @@
 //! Exit status: 0, all is as expected; 1, the command ran and something differs;
 //! 2, it could not run.
 
+mod conformance;
 mod fetch;
 mod output;
 mod run;
+mod schedule;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,12 +32,15 @@ enum Command {
     Run(run::Run),
     /// Write a block folder from any Ethereum node.
     Fetch(fetch::Fetch),
+    /// Run the test suites of an ecosystem.
+    Conformance(conformance::Conformance),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(run) => run.run(),
         Command::Fetch(fetch) => fetch.run(),
+        Command::Conformance(conformance) => conformance.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -1,14 +1,18 @@
 //! `polity run`.
 #![allow(clippy::float_arithmetic, reason = "times and rates are for people to read")]
 
-use crate::output;
-use clap::Args;
+use crate::{output, schedule::Recorder};
+use clap::{Args, ValueEnum};
 use eyre::{Context, bail};
-use polity_engine::Sequential;
+use polity_engine::{BlockOutput, Parallel, Sequential, Statistics};
 use polity_replay::{Compared, FolderPath, Library, Replay, Verdict, discover, unpacked};
+use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::{
-    path::PathBuf,
+    fs,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -18,8 +22,11 @@ Examples:
   polity run blocks/19426587            one block folder
   polity run blocks --json | jq .       all block folders below, as JSON
   polity run blocks --repeat 5          the best time of five executions
+  polity run blocks --mode both         sequential and parallel, and that both are the same
+  polity run blocks/19426587 --threads 4 --schedule schedule.svg
 
-Exit status: 0 if every block equals its header, 1 if one differs, 2 if one cannot be executed.";
+Exit status: 0 if every block equals its header (and parallel execution the sequential one),
+1 if one differs, 2 if one cannot be executed.";
 
 /// Execute blocks from block folders and compare them with their headers.
 ///
@@ -42,6 +49,29 @@ pub(crate) struct Run {
     #[arg(long, env = "POLITY_REPEAT", value_name = "TIMES", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
+
+    /// How to execute.
+    #[arg(long, env = "POLITY_MODE", value_enum, default_value_t = Mode::Sequential)]
+    mode: Mode,
+
+    /// Threads of parallel execution [default: as many as the machine runs at once].
+    #[arg(long, env = "POLITY_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// Draw the parallel execution of the one given block: workers over time,
+    /// what ran again, and who waited for whom.
+    #[arg(long, env = "POLITY_SCHEDULE", value_name = "FILE.svg")]
+    schedule: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// One transaction after the other.
+    Sequential,
+    /// Several at once.
+    Parallel,
+    /// Both, compared.
+    Both,
 }
 
 #[derive(Serialize)]
@@ -63,6 +93,22 @@ struct Row {
     missing_ommers: usize,
     seconds: f64,
     mgas_per_second: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parallel: Option<ParallelRow>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ParallelRow {
+    threads: usize,
+    seconds: f64,
+    /// Sequential time by parallel time, where both were measured.
+    speed_up: Option<f64>,
+    /// Processor time of parallel by that of sequential execution.
+    cpu_ratio: Option<f64>,
+    executions_per_transaction: Option<f64>,
+    /// Whether the block was small enough to be executed sequentially.
+    sequential: bool,
 }
 
 fn is_zero(number: &usize) -> bool {
@@ -76,17 +122,33 @@ struct Results {
     blocks: Vec<Row>,
 }
 
+/// The engines of a run.
+struct Engines {
+    sequential: Option<Sequential>,
+    parallel: Option<(Parallel, usize)>,
+}
+
+/// An execution and what it took.
+struct Timed<T> {
+    result: T,
+    wall: Duration,
+    processor: Duration,
+}
+
 impl Run {
     pub(crate) fn run(self) -> eyre::Result<bool> {
         let folders = self.folders()?;
+        if self.schedule.is_some() && folders.len() != 1 {
+            bail!("--schedule draws one block, but the paths hold {}: name one", folders.len());
+        }
         let library = Library::new();
-        let mut engine = Sequential::new();
+        let mut engines = self.engines()?;
         let mut blocks = Vec::with_capacity(folders.len());
         let bar = output::progress(folders.len() as u64, "blocks");
         for folder in &folders {
             bar.set_message(folder.path.display().to_string());
             let row = self
-                .row(folder, &library, &mut engine)
+                .row(folder, &library, &mut engines)
                 .wrap_err_with(|| format!("{}", folder.path.display()))?;
             blocks.push(row);
             bar.inc(1);
@@ -113,29 +175,137 @@ impl Run {
         Ok(folders)
     }
 
+    fn engines(&self) -> eyre::Result<Engines> {
+        let threads = match self.threads {
+            Some(threads) => threads,
+            None => thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+        };
+        let parallel = match self.mode {
+            Mode::Sequential if self.schedule.is_none() => None,
+            _ => Some((Parallel::new(threads)?, threads.get())),
+        };
+        let sequential = (self.mode != Mode::Parallel).then(Sequential::new);
+        Ok(Engines { sequential, parallel })
+    }
+
     fn row(
         &self,
         folder: &FolderPath,
         library: &Library,
-        engine: &mut Sequential,
+        engines: &mut Engines,
     ) -> eyre::Result<Row> {
         let replay = Replay::new(&library.open(folder)?)?;
-        let mut best = Duration::MAX;
-        let mut output = None;
-        for _ in 0..self.repeat {
-            let start = Instant::now();
-            let executed = replay.execute(engine)?;
-            best = best.min(start.elapsed());
-            output = Some(executed);
+        let sequential = match &mut engines.sequential {
+            Some(engine) => Some(self.best(|| replay.execute(engine))?),
+            None => None,
+        };
+        let parallel = match &mut engines.parallel {
+            Some((engine, threads)) => {
+                let Replay { machines, state, block, .. } = &replay;
+                let execute = || engine.execute_with(machines, state, block, &());
+                Some((self.best(execute)?, *threads))
+            }
+            None => None,
+        };
+        if let (Some(file), Some((engine, _))) = (&self.schedule, &mut engines.parallel) {
+            draw(file, engine, &replay)?;
         }
-        let Some(output) = output else { bail!("the block was not executed") };
-        Ok(Row::new(&replay, &replay.verdict(&output)?, best))
+        let mut differences = Vec::new();
+        if let (Some(sequential), Some((parallel, _))) = (&sequential, &parallel)
+            && let Some(place) = first_difference(&sequential.result, &parallel.result.0)
+        {
+            differences.push(format!("parallel execution differs from sequential: {place}"));
+        }
+        let parallel_row = parallel
+            .as_ref()
+            .map(|(parallel, threads)| ParallelRow::new(parallel, *threads, sequential.as_ref()));
+        let (output, wall) = match (sequential, parallel) {
+            (Some(sequential), _) => (sequential.result, sequential.wall),
+            (None, Some((parallel, _))) => (parallel.result.0, parallel.wall),
+            (None, None) => bail!("the block was not executed"),
+        };
+        let verdict = replay.verdict(&output)?;
+        Ok(Row::new(&replay, &verdict, wall, parallel_row, differences))
+    }
+
+    /// The fastest of the repetitions.
+    fn best<T, E>(&self, mut execute: impl FnMut() -> Result<T, E>) -> Result<Timed<T>, E> {
+        let mut timed = || {
+            let (start, before) = (Instant::now(), processor_time());
+            let result = execute()?;
+            let processor = processor_time().saturating_sub(before);
+            Ok(Timed { result, wall: start.elapsed(), processor })
+        };
+        let mut best: Timed<T> = timed()?;
+        for _ in 1..self.repeat {
+            let again = timed()?;
+            best.wall = best.wall.min(again.wall);
+            best.processor = best.processor.min(again.processor);
+            best.result = again.result;
+        }
+        Ok(best)
+    }
+}
+
+/// Executes the block once more and draws how that went.
+fn draw(file: &Path, engine: &mut Parallel, replay: &Replay) -> eyre::Result<()> {
+    let recorder = Recorder::new();
+    let (_, statistics) =
+        engine.execute_with(&replay.machines, &replay.state, &replay.block, &recorder)?;
+    if statistics.sequential {
+        bail!("the block is so small that it is executed sequentially: there is nothing to draw");
+    }
+    let svg = recorder.svg(&format!("block {}", replay.number));
+    fs::write(file, svg).wrap_err_with(|| format!("writing {}", file.display()))
+}
+
+/// The processor time of all threads so far.
+fn processor_time() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
+
+/// Where two outputs of the same block first differ.
+fn first_difference(one: &BlockOutput, other: &BlockOutput) -> Option<String> {
+    if one == other {
+        return None;
+    }
+    let differs = one.transactions.iter().zip(&other.transactions).position(|(a, b)| a != b);
+    Some(match differs {
+        Some(index) => format!("transaction {index}"),
+        None if one.begin != other.begin => "begin of the block".into(),
+        None => "end of the block".into(),
+    })
+}
+
+impl ParallelRow {
+    fn new(
+        timed: &Timed<(BlockOutput, Statistics)>,
+        threads: usize,
+        sequential: Option<&Timed<BlockOutput>>,
+    ) -> Self {
+        let statistics = &timed.result.1;
+        let per =
+            |a: Duration, b: Duration| (!b.is_zero()).then(|| a.as_secs_f64() / b.as_secs_f64());
+        Self {
+            threads,
+            seconds: timed.wall.as_secs_f64(),
+            speed_up: sequential.and_then(|sequential| per(sequential.wall, timed.wall)),
+            cpu_ratio: sequential.and_then(|sequential| per(timed.processor, sequential.processor)),
+            executions_per_transaction: (statistics.transactions > 0)
+                .then(|| statistics.executions as f64 / statistics.transactions as f64),
+            sequential: statistics.sequential,
+        }
     }
 }
 
 impl Row {
-    fn new(replay: &Replay, verdict: &Verdict, time: Duration) -> Self {
-        let mut differences = Vec::new();
+    fn new(
+        replay: &Replay,
+        verdict: &Verdict,
+        time: Duration,
+        parallel: Option<ParallelRow>,
+        mut differences: Vec<String>,
+    ) -> Self {
         let gas_used_equal = verdict.gas_used_expected.map(|gas| gas == verdict.gas_used);
         if let Some(expected) = verdict.gas_used_expected.filter(|gas| *gas != verdict.gas_used) {
             differences.push(format!("gasUsed is {}, not {expected}", verdict.gas_used));
@@ -167,6 +337,7 @@ impl Row {
             differences,
             missing_ommers: replay.missing_ommers,
             seconds,
+            parallel,
             mgas_per_second: (verdict.gas_used > 0 && seconds > 0.0)
                 .then(|| verdict.gas_used as f64 / seconds / 1e6),
         }
@@ -179,10 +350,15 @@ fn table(blocks: &[Row]) -> String {
         Some(false) => "DIFFERS",
         None => "–",
     };
+    let number = |value: Option<f64>, digits: usize| match value {
+        Some(value) => format!("{value:.digits$}"),
+        None => "–".into(),
+    };
+    let with_parallel = blocks.iter().any(|row| row.parallel.is_some());
     let mut rows: Vec<Vec<String>> = blocks
         .iter()
         .map(|row| {
-            vec![
+            let mut cells = vec![
                 row.block.to_string(),
                 row.fork.clone(),
                 row.transactions.to_string(),
@@ -190,28 +366,49 @@ fn table(blocks: &[Row]) -> String {
                 mark(row.gas_used_equal).into(),
                 mark(row.receipts_root_equal).into(),
                 mark(row.logs_bloom_equal).into(),
-                format!("{:.3}", row.seconds * 1e3),
-                row.mgas_per_second.map_or("–".into(), |rate| format!("{rate:.0}")),
-            ]
+                number(Some(row.seconds * 1e3), 3),
+                number(row.mgas_per_second, 0),
+            ];
+            if let Some(parallel) = &row.parallel {
+                cells.extend([
+                    number(Some(parallel.seconds * 1e3), 3),
+                    number(parallel.speed_up, 2),
+                    number(parallel.executions_per_transaction, 2),
+                    number(parallel.cpu_ratio, 2),
+                ]);
+            }
+            cells
         })
         .collect();
-    let transactions: usize = blocks.iter().map(|row| row.transactions).sum();
     let gas: u64 = blocks.iter().map(|row| row.gas).sum();
     let seconds: f64 = blocks.iter().map(|row| row.seconds).sum();
     let differing = blocks.iter().filter(|row| !row.differences.is_empty()).count();
-    rows.push(vec![
+    let mut sum = vec![
         format!("{} blocks", blocks.len()),
         if differing == 0 { "all equal".into() } else { format!("{differing} DIFFER") },
-        transactions.to_string(),
+        blocks.iter().map(|row| row.transactions).sum::<usize>().to_string(),
         gas.to_string(),
         String::new(),
         String::new(),
         String::new(),
-        format!("{:.3}", seconds * 1e3),
-        if seconds > 0.0 { format!("{:.0}", gas as f64 / seconds / 1e6) } else { "–".into() },
-    ]);
-    let head =
-        ["block", "fork", "txs", "gas", "gasUsed", "receiptsRoot", "logsBloom", "ms", "Mgas/s"];
+        number(Some(seconds * 1e3), 3),
+        number((seconds > 0.0).then(|| gas as f64 / seconds / 1e6), 0),
+    ];
+    let mut head =
+        vec!["block", "fork", "txs", "gas", "gasUsed", "receiptsRoot", "logsBloom", "ms", "Mgas/s"];
+    if with_parallel {
+        head.extend(["parallel ms", "speed-up", "executions/tx", "CPU ratio"]);
+        let parallel: f64 =
+            blocks.iter().flat_map(|row| &row.parallel).map(|row| row.seconds).sum();
+        let speed_up = (parallel > 0.0).then(|| seconds / parallel);
+        sum.extend([
+            number(Some(parallel * 1e3), 3),
+            number(speed_up, 2),
+            String::new(),
+            String::new(),
+        ]);
+    }
+    rows.push(sum);
     let mut text = output::table(&head, 2, rows);
     for row in blocks {
         for difference in &row.differences {

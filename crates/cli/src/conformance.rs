@@ -1,0 +1,109 @@
+//! `polity conformance`.
+
+use crate::output;
+use clap::{Args, Subcommand};
+use eyre::Context;
+use polity_conformance::{Options, Progress, SKIPS, junit, run, table};
+use std::{fs, num::NonZeroUsize, path::PathBuf};
+
+/// Run the test suites of an ecosystem.
+#[derive(Args)]
+pub(crate) struct Conformance {
+    #[command(subcommand)]
+    suite: Suite,
+}
+
+#[derive(Subcommand)]
+enum Suite {
+    /// Ethereum's state tests and blockchain tests.
+    Evm(Evm),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  polity conformance evm GeneralStateTests BlockchainTests
+  polity conformance evm fixtures --filter tstore
+  polity conformance evm fixtures --json --junit report.xml
+
+Exit status: 0 if every test passed or was skipped for a known reason, 1 if one failed,
+2 if a path cannot be searched.";
+
+/// Ethereum's state tests and blockchain tests, in the standard JSON formats.
+///
+/// State tests compare the state root and the hash of the logs, blockchain
+/// tests the whole header and the last state; where an exception is expected,
+/// it has to be that one. Every fork in the files runs.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+struct Evm {
+    /// Test files, or folders of them.
+    #[arg(required_unless_present = "list_skips", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// Run only tests with this in the path of their file or in their name.
+    #[arg(long, env = "POLITY_FILTER", value_name = "TEXT")]
+    filter: Option<String>,
+
+    /// Threads [default: as many as the machine runs at once].
+    #[arg(long, env = "POLITY_THREADS", value_name = "N")]
+    threads: Option<NonZeroUsize>,
+
+    /// Print JSON instead of a table.
+    #[arg(long, env = "POLITY_JSON")]
+    json: bool,
+
+    /// Also write a JUnit report.
+    #[arg(long, env = "POLITY_JUNIT", value_name = "FILE")]
+    junit: Option<PathBuf>,
+
+    /// Print what is skipped and why, and run nothing.
+    #[arg(long)]
+    list_skips: bool,
+}
+
+impl Conformance {
+    pub(crate) fn run(self) -> eyre::Result<bool> {
+        match self.suite {
+            Suite::Evm(evm) => evm.run(),
+        }
+    }
+}
+
+impl Evm {
+    fn run(self) -> eyre::Result<bool> {
+        if self.list_skips {
+            let any = |text: &str| if text.is_empty() { "any" } else { text }.to_owned();
+            let rows = SKIPS
+                .iter()
+                .map(|skip| vec![any(skip.fork), any(skip.file), any(skip.test), any(skip.reason)]);
+            output::result(&output::table(&["fork", "file", "test", "reason"], 4, rows.collect()))?;
+            return Ok(true);
+        }
+        let bar = output::progress(0, "files");
+        let show = |Progress { done, files, passed, failed, .. }: Progress| {
+            bar.set_length(files as u64);
+            bar.set_position(done as u64);
+            bar.set_message(format!("{passed} passed, {failed} failed"));
+        };
+        let report = run(
+            &self.paths,
+            &Options {
+                threads: self.threads,
+                filter: self.filter.as_deref(),
+                progress: Some(&show),
+                ..Options::default()
+            },
+        )?;
+        bar.finish_and_clear();
+        if let Some(path) = &self.junit {
+            fs::write(path, junit(&report))
+                .wrap_err_with(|| format!("writing {}", path.display()))?;
+        }
+        if self.json {
+            output::json(&report)?;
+        } else {
+            output::result(&table(&report))?;
+        }
+        Ok(report.is_success())
+    }
+}
