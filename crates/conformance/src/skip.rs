@@ -45,8 +45,8 @@ const fn collision(file: &'static str) -> Skip {
         file,
         test: "",
         reason: "creates a contract on an account that has storage, but neither code nor nonce \
-                 (EIP-7610): no chain since EIP-161 has such an account, and revm does not look \
-                 for it",
+                 (EIP-7610): accounts since EIP-161 are not like that, no creation meets one of \
+                 before without a collision of hashes, and revm does not look for it",
     }
 }
 
