@@ -5,7 +5,9 @@ use crate::{output, schedule::Recorder};
 use clap::{Args, ValueEnum};
 use eyre::{Context, bail};
 use polity_engine::{BlockOutput, Parallel, Sequential, Statistics};
-use polity_replay::{Compared, FolderPath, Library, Replay, Verdict, discover, unpacked};
+use polity_replay::{
+    Compared, ExecuteError, FolderPath, Library, Replay, Verdict, discover, unpacked,
+};
 use rustix::time::{ClockId, clock_gettime};
 use serde::Serialize;
 use std::{
@@ -202,7 +204,8 @@ impl Run {
         let parallel = match &mut engines.parallel {
             Some((engine, threads)) => {
                 let Replay { machines, state, block, .. } = &replay;
-                let execute = || engine.execute_with(machines, state, block, &());
+                let execute =
+                    || engine.execute_with(machines, state, block, &()).map_err(ExecuteError::from);
                 Some((self.best(execute)?, *threads))
             }
             None => None,

@@ -51,7 +51,7 @@ pub use flat::{FlatBlock, FlatEnv, FlatTransaction};
 pub use folder::{BlockFolder, FolderBlock, PreAccount, PreState};
 pub use library::{Library, open};
 pub use remote::{RemoteBlock, RemoteState, Source, SourceAccount, StateKeys};
-pub use replay::{Compared, Replay, ReplayError, Verdict};
+pub use replay::{Compared, ExecuteError, Replay, ReplayError, Verdict};
 pub use rpc::{RpcClient, RpcOptions};
 pub use view::SourceView;
 pub use write::{WriteMode, write};

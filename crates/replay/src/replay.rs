@@ -2,7 +2,7 @@
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bloom, KECCAK256_EMPTY, U256};
-use polity_engine::{Block, BlockError, BlockOutput, Overlay, Sequential};
+use polity_engine::{Block, BlockError, BlockOutput, Overlay, Place, Sequential};
 use polity_evm::{
     BlockInput, Evm, KIND, Unsigned, account, code_ref, decode_envelope,
     genesis::{self, GenesisError},
@@ -10,7 +10,8 @@ use polity_evm::{
     spec::{ChainSpec, Fork, Network, SpecError},
 };
 use polity_kernel::{
-    BlockContext, Code, DecodeError, Decoded, Inputs, Machines, RegistrationError, View,
+    BlockContext, Code, DecodeError, Decoded, Halt, Inputs, Machines, RegistrationError, View,
+    ViewError,
 };
 use polity_types::{AccountRecord, LocalKey, Resources, Value};
 use revm::context::{TxEnv, either::Either};
@@ -75,6 +76,46 @@ pub enum ReplayError {
     /// The set of machines is wrong.
     #[error(transparent)]
     Machines(#[from] RegistrationError),
+}
+
+/// Why a block folder cannot be executed.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The folder lacks the hash of an ancestor.
+    #[error(
+        "block_hashes.json: no entry {number}, the hash of a block that is asked for ({place})"
+    )]
+    BlockHash {
+        /// The ancestor.
+        number: u64,
+        /// What asks for it.
+        place: Place,
+    },
+    /// The folder lacks a code.
+    #[error("bytecodes.json: no entry {hash}, a code that is run ({place})")]
+    Code {
+        /// Its keccak256.
+        hash: B256,
+        /// What runs it.
+        place: Place,
+    },
+    /// The block is invalid, or cannot be executed for another reason.
+    #[error(transparent)]
+    Block(BlockError),
+}
+
+impl From<BlockError> for ExecuteError {
+    fn from(error: BlockError) -> Self {
+        match error {
+            BlockError::Halt { place, halt: Halt::View(ViewError::MissingBlockHash(number)) } => {
+                Self::BlockHash { number, place }
+            }
+            BlockError::Halt { place, halt: Halt::View(ViewError::MissingCode(hash)) } => {
+                Self::Code { hash, place }
+            }
+            other => Self::Block(other),
+        }
+    }
 }
 
 impl Replay {
@@ -195,10 +236,9 @@ impl Replay {
     /// Executes the block on the state of the folder.
     ///
     /// # Errors
-    /// As [`Sequential::execute`]: the folder lacks something, or the block is
-    /// invalid.
-    pub fn execute(&self, engine: &mut Sequential) -> Result<BlockOutput, BlockError> {
-        self.execute_on(engine, &self.state)
+    /// The folder lacks something, or the block is invalid.
+    pub fn execute(&self, engine: &mut Sequential) -> Result<BlockOutput, ExecuteError> {
+        Ok(self.execute_on(engine, &self.state)?)
     }
 
     /// Executes the block on another state.
