@@ -3,7 +3,9 @@
 use crate::output;
 use clap::{Args, Subcommand};
 use eyre::Context;
-use polity_conformance::{Options, Progress, SKIPS, junit, run, table};
+use polity_conformance::{Execute, Options, Progress, SKIPS, junit, run, table};
+use polity_engine::{Block, BlockError, BlockOutput, Parallel, PoolError, Sequential};
+use polity_kernel::{Machines, View};
 use std::{fs, num::NonZeroUsize, path::PathBuf};
 
 /// Run the test suites of an ecosystem.
@@ -24,6 +26,7 @@ Examples:
   polity conformance evm GeneralStateTests BlockchainTests
   polity conformance evm fixtures --filter tstore
   polity conformance evm fixtures --json --junit report.xml
+  polity conformance evm BlockchainTests --parallel 4
 
 Exit status: 0 if every test passed or was skipped for a known reason, 1 if one failed,
 2 if a path cannot be searched.";
@@ -56,9 +59,44 @@ struct Evm {
     #[arg(long, env = "POLITY_JUNIT", value_name = "FILE")]
     junit: Option<PathBuf>,
 
+    /// Execute the blocks of blockchain tests on this many threads as well, and
+    /// fail where that gives anything else than sequential execution.
+    #[arg(long, env = "POLITY_PARALLEL", value_name = "N")]
+    parallel: Option<NonZeroUsize>,
+
     /// Print what is skipped and why, and run nothing.
     #[arg(long)]
     list_skips: bool,
+}
+
+/// Executes blocks sequentially and in parallel.
+struct Both {
+    sequential: Sequential,
+    parallel: Parallel,
+}
+
+impl Both {
+    fn new(threads: NonZeroUsize) -> Result<Self, PoolError> {
+        // However small the blocks are.
+        let parallel = Parallel::new(threads)?.with_least_gas(0);
+        Ok(Self { sequential: Sequential::new(), parallel })
+    }
+}
+
+impl Execute for Both {
+    #[expect(clippy::panic, reason = "a test that panics has failed; an error may be expected")]
+    fn block(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+    ) -> Result<BlockOutput, BlockError> {
+        let sequential = self.sequential.execute(machines, view, block);
+        if self.parallel.execute(machines, view, block) != sequential {
+            panic!("parallel execution differs from sequential");
+        }
+        sequential
+    }
 }
 
 impl Conformance {
@@ -85,13 +123,24 @@ impl Evm {
             bar.set_position(done as u64);
             bar.set_message(format!("{passed} passed, {failed} failed"));
         };
+        // Where the threads cannot be started, this says so before the run.
+        let both = match self.parallel {
+            Some(threads) => Some(Both::new(threads).map(|_| threads)?),
+            None => None,
+        };
+        let engine = || -> Box<dyn Execute> {
+            match both.map(Both::new) {
+                Some(Ok(both)) => Box::new(both),
+                _ => Box::new(Sequential::new()),
+            }
+        };
         let report = run(
             &self.paths,
             &Options {
                 threads: self.threads,
                 filter: self.filter.as_deref(),
                 progress: Some(&show),
-                ..Options::default()
+                engine: &engine,
             },
         )?;
         bar.finish_and_clear();

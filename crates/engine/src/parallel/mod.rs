@@ -37,9 +37,6 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-/// Blocks of fewer transactions than this run sequentially.
-const FEW_TRANSACTIONS: usize = 4;
-
 /// See [`Parallel::with_least_gas`]: waking a worker costs more than so little
 /// gas does.
 const LEAST_GAS: u64 = 400_000;
@@ -156,7 +153,7 @@ impl Parallel {
     ) -> Result<(BlockOutput, Statistics), BlockError> {
         let transactions = block.transactions.len();
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
-        if self.threads == 1 || transactions < FEW_TRANSACTIONS || gas < self.least_gas {
+        if self.threads == 1 || transactions == 0 || gas < self.least_gas {
             let output = self.sequential.execute(machines, view, block)?;
             for (index, output) in output.transactions.iter().enumerate() {
                 observer.committed(index, output);
