@@ -15,21 +15,24 @@ pub struct Overlay<'a> {
 
 /// What is laid over the base. Records and slots lie in tables of their own:
 /// most accounts have no slots, and the smaller an entry, the fewer cache lines
-/// a look-up touches. Records lie in the order of the first write, so that a
-/// new one goes where the cache already is.
+/// a look-up touches.
 #[derive(Default)]
 pub(crate) struct Cells {
-    records: IndexMap<AccountId, Option<AccountRecord>, DefaultHashBuilder>,
+    records: Table<AccountId, Option<AccountRecord>>,
     storages: HashMap<AccountId, Storage>,
     codes: HashMap<B256, Arc<Code>>,
     block_hashes: HashMap<u64, B256>,
 }
 
+/// A table whose entries lie in the order of the first write, so that a new one
+/// goes where the cache already is.
+type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
+
 #[derive(Default)]
 struct Storage {
     /// Whether the base's slots are gone.
     reset: bool,
-    slots: HashMap<LocalKey, Value>,
+    slots: Table<LocalKey, Value>,
 }
 
 /// Tables with room for more entries than this are given back instead of being
@@ -171,7 +174,7 @@ impl<'a> Overlay<'a> {
     }
 
     /// Every slot of an account that was laid over the base and its value, in
-    /// no order.
+    /// the order of the first write.
     pub fn slots(&self, account: &AccountId) -> impl Iterator<Item = (&LocalKey, &Value)> {
         self.cells.storages.get(account).into_iter().flat_map(|storage| storage.slots.iter())
     }
