@@ -2,6 +2,7 @@ use crate::MachineKind;
 use alloc::sync::Arc;
 use alloy_primitives::{B256, Bytes, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
+use core::hash::{Hash, Hasher};
 
 /// A region of an account's keys, so that what differs in kind cannot collide.
 /// Machines choose their own values from 16 up; lower ones are the kernel's.
@@ -16,12 +17,26 @@ impl Space {
 }
 
 /// The part of a key that the owner chooses.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum Name {
     /// A 32-byte word.
     Word(U256),
     /// Any other name.
     Bytes(Arc<[u8]>),
+}
+
+// Hashers take words faster than they take bytes, and almost all names are
+// words: only the others need a mark to differ from them.
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Word(word) => word.as_limbs().iter().for_each(|limb| state.write_u64(*limb)),
+            Self::Bytes(bytes) => {
+                state.write_u8(1);
+                bytes.hash(state);
+            }
+        }
+    }
 }
 
 /// A key inside one account.
