@@ -27,7 +27,16 @@ pub(crate) struct AccountCell {
     reset: bool,
 }
 
+/// What an absent account holds.
+static ABSENT: AccountRecord = AccountRecord { balance: U256::ZERO, sequence: 0, code: None };
+
 impl AccountCell {
+    /// The cells before the transaction. By reference: this is read often, and
+    /// a record is large.
+    fn original(&self) -> &AccountRecord {
+        self.original.as_ref().unwrap_or(&ABSENT)
+    }
+
     /// Whether the account exists now.
     fn exists(&self) -> bool {
         self.existence.unwrap_or(self.original.is_some() || !self.now.is_empty())
@@ -40,15 +49,14 @@ impl AccountCell {
     /// Translates a bound on the balance now into one on the balance before
     /// the transaction, which is what effects speak of.
     fn before(&self, bound: U256) -> U256 {
-        let original = self.original.unwrap_or_default().balance;
-        match Delta::between(original, self.now.balance) {
+        match Delta::between(self.original().balance, self.now.balance) {
             delta if delta.is_negative() => bound.saturating_add(delta.magnitude()),
             delta => bound.saturating_sub(delta.magnitude()),
         }
     }
 
     fn effects(&self) -> AccountEffects {
-        let original = self.original.unwrap_or_default();
+        let original = self.original();
         AccountEffects {
             account: self.id,
             existence_read: self.relied_existence.then_some(self.original.is_some()),
@@ -202,7 +210,7 @@ impl Journal {
 
     pub(crate) fn balance(&mut self, account: u32) -> Result<U256, Halt> {
         let cell = self.get_mut(account)?;
-        cell.relied.pin(cell.original.unwrap_or_default().balance);
+        cell.relied.pin(cell.original().balance);
         Ok(cell.now.balance)
     }
 
@@ -462,22 +470,16 @@ impl Journal {
     /// native asset is not conserved: what the balances gained is what was
     /// minted less what was burned.
     pub(crate) fn finish(&mut self) -> Result<(Effects, Growth), Halt> {
-        let mut growth = Growth::default();
         let mut gained = U256::ZERO;
-        let mut accounts = Vec::with_capacity(self.accounts.len());
         for cell in &mut self.accounts {
             // That a removed account is empty is a matter of its exact balance.
             if cell.existence == Some(false) {
-                cell.relied.pin(cell.original.unwrap_or_default().balance);
+                cell.relied.pin(cell.original().balance);
             }
-            let original = cell.original.unwrap_or_default().balance;
-            gained = gained.wrapping_add(cell.now.balance.wrapping_sub(original));
+            gained = gained.wrapping_add(cell.now.balance.wrapping_sub(cell.original().balance));
             if !cell.exists() && !cell.now.is_empty() {
                 return Err(Halt::Fault(format!("{} was removed but is not empty", cell.id)));
             }
-            let effects = cell.effects();
-            growth.writes += u64::from(effects.writes_record());
-            accounts.push(effects);
         }
         if gained != self.minted.wrapping_sub(self.burned) {
             return Err(Halt::Fault(format!(
@@ -485,6 +487,12 @@ impl Journal {
                  burned {} (modulo 2^256)",
                 self.minted, self.burned
             )));
+        }
+        let accounts: Vec<AccountEffects> =
+            self.accounts.iter().map(AccountCell::effects).collect();
+        let mut growth = Growth::default();
+        for effects in &accounts {
+            growth.writes += u64::from(effects.writes_record());
         }
         let mut slots = Vec::with_capacity(self.slots.len());
         for SlotCell { account, key, original, written } in self.slots.drain(..) {

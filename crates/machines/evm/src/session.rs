@@ -14,7 +14,7 @@ use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use alloy_primitives::{Address, Log, U256};
 use core::any::Any;
 use polity_kernel::{Account, Code, Halt, Host, Session};
-use polity_types::{AccountId, Event, LocalKey, Value};
+use polity_types::{AccountId, AccountRecord, Event, LocalKey, Value};
 use revm::{
     JournalEntry,
     context::{
@@ -160,8 +160,7 @@ impl EvmSession {
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
-        let journal =
-            SessionJournal::with(KernelDatabase(host), &mut self.inner, &mut self.burns);
+        let journal = SessionJournal::with(KernelDatabase(host), &mut self.inner, &mut self.burns);
         let local = self.local.take().unwrap_or_default();
         let frames = self.frames.take().unwrap_or_default();
         let mut executor = Executor::new(environment, tx, journal, local, frames);
@@ -233,11 +232,12 @@ impl EvmSession {
                 destroy(database.0, handle)?;
                 continue;
             }
-            if account.is_created() || account.info.code_hash != code_hash_of(database.0, handle)? {
+            let now = database.0.peek(handle)?.unwrap_or_default();
+            if account.is_created() || account.info.code_hash != code_hash(now.code) {
                 created.push((handle, account));
                 continue;
             }
-            write_account(database.0, handle, account)?;
+            write_cells(database.0, handle, account, &now)?;
             write_slots(database.0, handle, account, false)?;
             settle_existence(database.0, handle, account, clears_empty)?;
         }
@@ -287,13 +287,19 @@ fn in_order(
     Ok(accounts)
 }
 
-fn code_hash_of(host: &mut dyn Host, handle: Account) -> Result<alloy_primitives::B256, Halt> {
-    Ok(code_hash(host.peek(handle)?.and_then(|record| record.code)))
-}
-
 /// Writes balance, nonce and code where they differ from the kernel's.
 fn write_account(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
     let now = host.peek(handle)?.unwrap_or_default();
+    write_cells(host, handle, account, &now)
+}
+
+/// The same, given the kernel's record.
+fn write_cells(
+    host: &mut dyn Host,
+    handle: Account,
+    account: &EvmAccount,
+    now: &AccountRecord,
+) -> Result<(), Halt> {
     let info = &account.info;
     if info.balance > now.balance {
         host.credit(handle, info.balance - now.balance)?;
