@@ -67,9 +67,9 @@ impl AccountId {
 // faster than they take bytes.
 impl Hash for AccountId {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let (words, _) = self.address.as_chunks::<8>();
+        let (words, _) = self.address.as_chunks::<16>();
         for word in words {
-            state.write_u64(u64::from_ne_bytes(*word));
+            state.write_u128(u128::from_ne_bytes(*word));
         }
         state.write_u8(self.machine.0);
     }

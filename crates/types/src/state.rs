@@ -30,7 +30,11 @@ pub enum Name {
 impl Hash for Name {
     fn hash<H: Hasher>(&self, state: &mut H) {
         match self {
-            Self::Word(word) => word.as_limbs().iter().for_each(|limb| state.write_u64(*limb)),
+            Self::Word(word) => {
+                let [a, b, c, d] = word.into_limbs().map(u128::from);
+                state.write_u128(b << 64 | a);
+                state.write_u128(d << 64 | c);
+            }
             Self::Bytes(bytes) => {
                 state.write_u8(1);
                 bytes.hash(state);
