@@ -3,10 +3,13 @@
 //! - [`toy`]: machines whose contracts are lists of host operations, to drive every way through the
 //!   kernel from a test.
 //! - [`state`]: a state in ordered maps, as plain as can be.
+//! - `chain` (a feature): the sample chain and an assembler for its contracts.
 //! - `workloads` (a feature): blocks of Ethereum transactions that are all of one kind.
 
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "chain")]
+pub mod chain;
 pub mod state;
 pub mod toy;
 #[cfg(feature = "workloads")]
