@@ -1,18 +1,21 @@
 //! The multi-version memory: what the transactions of a block wrote, by their
 //! place in it (Block-STM, Gelashvili et al. 2022, §3).
 //!
-//! An account has the record that the committed transactions left, and the
-//! changes of those that ran ahead, in order. A reader at place *i* sees the
-//! committed record with all changes before *i* on top; balances are sums, so
-//! two credits never conflict. Slots hold values, and a storage reset hides
-//! those that were written before it.
+//! An account has the record that the committed transactions left, and what
+//! those that ran ahead changed, in order. A transaction in its turn sees what
+//! is committed, for everything before it is. One that runs ahead also sees the
+//! changes before its place; where many transactions add to one balance it sees
+//! their sum, those behind it included, for few look at such a balance exactly,
+//! and the effects of those that do say so.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::hash::{BuildHasher, Hash};
 use core::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::{DefaultHashBuilder, HashMap};
 use polity_kernel::{Code, Decoded, View, ViewError};
-use polity_types::{AccountEffects, AccountId, AccountRecord, B256, Effects, LocalKey, Value};
+use polity_types::{
+    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, LocalKey, U256, Value,
+};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// More shards than workers, so that two rarely meet; a power of two.
@@ -21,6 +24,9 @@ const SHARDS: usize = 128;
 /// Tables above this capacity are given back after a block: clearing them
 /// would cost every later block.
 const KEEP: usize = 4096;
+
+/// Up to so many changes of a balance are summed up to the place of who asks.
+const FEW: usize = 16;
 
 /// The memory of one block.
 pub(super) struct Memory<'b> {
@@ -70,14 +76,23 @@ struct AccountVersions {
     committed: Option<AccountRecord>,
     /// The last committed transaction that reset the storage.
     reset: Option<u32>,
-    /// By transaction, ascending.
-    pending: Vec<(u32, AccountChange)>,
+    /// Changes of the balance by those that ran ahead, ascending.
+    deltas: VecDeque<(u32, Delta)>,
+    /// The sums of the increases and of the decreases in it.
+    gained: U256,
+    lost: U256,
+    /// Other changes by those that ran ahead, ascending.
+    changes: VecDeque<(u32, Change)>,
 }
 
-#[derive(Clone)]
-struct AccountChange {
-    effects: AccountEffects,
-    /// Its transaction will run again, so that it is a guess.
+/// Changes of an account's cells other than the balance.
+#[derive(Clone, Copy)]
+struct Change {
+    existence: Option<bool>,
+    sequence: Option<u64>,
+    code: Option<Option<CodeRef>>,
+    reset: bool,
+    /// Its transaction runs again, so that it is a guess.
     stale: bool,
 }
 
@@ -86,31 +101,91 @@ struct SlotVersions {
     /// The last committed write; without one the base has the value.
     committed: Option<(u32, Value)>,
     base: Option<Value>,
-    pending: Vec<(u32, Value, bool)>,
+    /// Writes by those that ran ahead, ascending, and whether they are guesses.
+    pending: VecDeque<(u32, Value, bool)>,
+}
+
+/// Puts an entry where it belongs; mostly that is the end.
+fn insert<T>(entries: &mut VecDeque<T>, place: u32, of: impl Fn(&T) -> u32, entry: T) {
+    let at = entries.iter().rposition(|entry| of(entry) < place).map_or(0, |before| before + 1);
+    entries.insert(at, entry);
+}
+
+/// Takes an entry out; mostly that is the first.
+fn remove<T>(entries: &mut VecDeque<T>, place: u32, of: impl Fn(&T) -> u32) -> Option<T> {
+    let at = entries.iter().position(|entry| of(entry) >= place)?;
+    if entries.get(at).is_some_and(|entry| of(entry) == place) { entries.remove(at) } else { None }
+}
+
+impl AccountVersions {
+    fn new(committed: Option<AccountRecord>) -> Self {
+        Self {
+            committed,
+            reset: None,
+            deltas: VecDeque::new(),
+            gained: U256::ZERO,
+            lost: U256::ZERO,
+            changes: VecDeque::new(),
+        }
+    }
+
+    fn publish(&mut self, effects: &AccountEffects, place: u32) {
+        let delta = effects.balance_delta;
+        if !delta.is_zero() {
+            *self.sum_of(delta) = self.sum_of(delta).wrapping_add(delta.magnitude());
+            insert(&mut self.deltas, place, |(writer, _)| *writer, (place, delta));
+        }
+        if changes(effects) {
+            let change = Change {
+                existence: effects.existence_write,
+                sequence: effects.sequence_write,
+                code: effects.code_write,
+                reset: effects.storage_reset,
+                stale: false,
+            };
+            insert(&mut self.changes, place, |(writer, _)| *writer, (place, change));
+        }
+    }
+
+    fn withdraw(&mut self, place: u32) {
+        if let Some((_, delta)) = remove(&mut self.deltas, place, |(writer, _)| *writer) {
+            *self.sum_of(delta) = self.sum_of(delta).wrapping_sub(delta.magnitude());
+        }
+        remove(&mut self.changes, place, |(writer, _)| *writer);
+    }
+
+    const fn sum_of(&mut self, delta: Delta) -> &mut U256 {
+        if delta.is_negative() { &mut self.lost } else { &mut self.gained }
+    }
+
+    /// The record as a transaction that runs ahead presumes it.
+    fn guess(&self, place: u32) -> Result<Option<AccountRecord>, ViewError> {
+        let mut record = self.committed.unwrap_or_default();
+        let mut exists = self.committed.is_some();
+        for (writer, change) in self.changes.iter().take_while(|(writer, _)| *writer < place) {
+            if change.stale {
+                return Err(ViewError::NotReady(*writer));
+            }
+            record.sequence = change.sequence.unwrap_or(record.sequence);
+            record.code = change.code.unwrap_or(record.code);
+            exists = change.existence.unwrap_or(exists);
+        }
+        let (mut gained, mut lost) = (self.gained, self.lost);
+        if self.deltas.len() <= FEW {
+            (gained, lost) = (U256::ZERO, U256::ZERO);
+            for (_, delta) in self.deltas.iter().take_while(|(writer, _)| *writer < place) {
+                let sum = if delta.is_negative() { &mut lost } else { &mut gained };
+                *sum = sum.saturating_add(delta.magnitude());
+            }
+        }
+        record.balance = record.balance.saturating_add(gained).saturating_sub(lost);
+        Ok((exists || !record.is_empty()).then_some(record))
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panicking worker left half-done is a failed block anyway.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl AccountChange {
-    /// Whether it is a guess that a reader should wait for. A mere change of
-    /// the balance is read as it was: few readers look at the balance, and the
-    /// effects of those that do say at what.
-    fn blocks(&self) -> bool {
-        let effects = &self.effects;
-        self.stale
-            && (effects.sequence_write.is_some()
-                || effects.code_write.is_some()
-                || effects.existence_write.is_some()
-                || effects.storage_reset)
-    }
-
-    /// The record with the change, as far as it fits: a guess may not.
-    fn apply(&self, record: Option<AccountRecord>) -> Option<AccountRecord> {
-        self.effects.apply(record).unwrap_or(record)
-    }
 }
 
 impl<'b> Memory<'b> {
@@ -140,53 +215,50 @@ impl<'b> Memory<'b> {
         drop(shard);
         let committed = self.base.account(id)?;
         let mut shard = self.shard(&self.shards.accounts, id).ok_or_else(store)?;
-        let fresh = || AccountVersions { committed, reset: None, pending: Vec::new() };
-        Ok(with(shard.entry(*id).or_insert_with(fresh)))
+        Ok(with(shard.entry(*id).or_insert_with(|| AccountVersions::new(committed))))
     }
 
-    fn record_at(&self, id: &AccountId, place: u32) -> Result<Option<AccountRecord>, ViewError> {
-        self.account(id, |versions| {
-            let mut record = versions.committed;
-            for (writer, change) in &versions.pending {
-                if *writer >= place {
-                    break;
-                }
-                if change.blocks() {
-                    return Err(ViewError::NotReady(*writer));
-                }
-                record = change.apply(record);
-            }
-            Ok(record)
-        })?
-    }
-
-    /// The last transaction before `place` that reset the account's storage.
-    fn reset_before(&self, id: &AccountId, place: u32) -> Result<Option<u32>, ViewError> {
+    /// The last transaction whose reset of the account's storage is to be seen
+    /// from `place`.
+    fn reset_before(&self, id: &AccountId, from: Place) -> Result<Option<u32>, ViewError> {
         if !self.resets.load(Ordering::Acquire) {
             return Ok(None);
         }
         self.account(id, |versions| {
-            let before = versions.pending.iter().rev().skip_while(|(writer, _)| *writer >= place);
-            for (writer, change) in before {
-                if change.effects.storage_reset {
-                    return if change.stale {
-                        Err(ViewError::NotReady(*writer))
-                    } else {
-                        Ok(Some(*writer))
-                    };
+            if let Place::Ahead(place) = from {
+                for (writer, change) in versions.changes.iter().rev() {
+                    if *writer < place && change.reset {
+                        return if change.stale {
+                            Err(ViewError::NotReady(*writer))
+                        } else {
+                            Ok(Some(*writer))
+                        };
+                    }
                 }
             }
             Ok(versions.reset)
         })?
     }
 
-    fn slot_at(&self, id: &AccountId, key: &LocalKey, place: u32) -> Result<Value, ViewError> {
-        let reset = self.reset_before(id, place)?;
+    fn record(&self, id: &AccountId, from: Place) -> Result<Option<AccountRecord>, ViewError> {
+        self.account(id, |versions| match from {
+            Place::Turn => Ok(versions.committed),
+            Place::Ahead(place) => versions.guess(place),
+        })?
+    }
+
+    fn slot(&self, id: &AccountId, key: &LocalKey, from: Place) -> Result<Value, ViewError> {
+        let reset = self.reset_before(id, from)?;
         let name = (*id, key.clone());
         let store = || ViewError::Store("no such shard".into());
         let mut shard = self.shard(&self.shards.slots, &name).ok_or_else(store)?;
         let versions = shard.entry(name.clone()).or_default();
-        let last = versions.pending.iter().rev().find(|(writer, ..)| *writer < place);
+        let last = match from {
+            Place::Turn => None,
+            Place::Ahead(place) => {
+                versions.pending.iter().rev().find(|(writer, ..)| *writer < place)
+            }
+        };
         let (writer, value) = match (last, &versions.committed) {
             (Some((writer, _, true)), _) => return Err(ViewError::NotReady(*writer)),
             (Some((writer, value, false)), _) => (Some(*writer), Some(value)),
@@ -207,14 +279,14 @@ impl<'b> Memory<'b> {
         Ok(value)
     }
 
-    /// Whether a transaction at `place` that ran with these effects would run
-    /// the same on what is there now.
-    pub(super) fn holds(&self, effects: &Effects, place: u32) -> Result<bool, ViewError> {
+    /// Whether a transaction that ran with these effects would run the same on
+    /// what is committed.
+    pub(super) fn holds(&self, effects: &Effects) -> Result<bool, ViewError> {
         for account in &effects.accounts {
             if !relies(account) && account.balance_delta.is_zero() {
                 continue;
             }
-            let record = self.record_at(&account.account, place)?;
+            let record = self.record(&account.account, Place::Turn)?;
             if !account_holds(account, record) {
                 return Ok(false);
             }
@@ -224,7 +296,7 @@ impl<'b> Memory<'b> {
             let Some(account) = effects.accounts.get(slot.account as usize) else {
                 return Ok(false);
             };
-            if self.slot_at(&account.account, &slot.key, place)? != *read {
+            if self.slot(&account.account, &slot.key, Place::Turn)? != *read {
                 return Ok(false);
             }
         }
@@ -238,15 +310,11 @@ impl<'b> Memory<'b> {
             if account.storage_reset {
                 self.resets.store(true, Ordering::Release);
             }
-            let change = AccountChange { effects: account.clone(), stale: false };
-            self.account(&account.account, |versions| {
-                let at = versions.pending.partition_point(|(writer, _)| *writer < place);
-                versions.pending.insert(at, (place, change));
-            })?;
+            self.account(&account.account, |versions| versions.publish(account, place))?;
         }
         self.each_write(effects, |versions, value| {
-            let at = versions.pending.partition_point(|(writer, ..)| *writer < place);
-            versions.pending.insert(at, (place, value.clone(), false));
+            let entry = (place, value.clone(), false);
+            insert(&mut versions.pending, place, |(writer, ..)| *writer, entry);
         });
         Ok(())
     }
@@ -254,21 +322,19 @@ impl<'b> Memory<'b> {
     /// Takes back what [`Memory::publish`] showed.
     pub(super) fn withdraw(&self, effects: &Effects, place: u32) -> Result<(), ViewError> {
         for account in effects.accounts.iter().filter(|account| writes(account)) {
-            self.account(&account.account, |versions| {
-                versions.pending.retain(|(writer, _)| *writer != place);
-            })?;
+            self.account(&account.account, |versions| versions.withdraw(place))?;
         }
         self.each_write(effects, |versions, _| {
-            versions.pending.retain(|(writer, ..)| *writer != place);
+            remove(&mut versions.pending, place, |(writer, ..)| *writer);
         });
         Ok(())
     }
 
     /// Marks what was published as a guess: the transaction will run again.
     pub(super) fn mark_stale(&self, effects: &Effects, place: u32) -> Result<(), ViewError> {
-        for account in effects.accounts.iter().filter(|account| writes(account)) {
+        for account in effects.accounts.iter().filter(|account| changes(account)) {
             self.account(&account.account, |versions| {
-                for (writer, change) in &mut versions.pending {
+                for (writer, change) in &mut versions.changes {
                     change.stale |= *writer == place;
                 }
             })?;
@@ -297,7 +363,7 @@ impl<'b> Memory<'b> {
                 self.resets.store(true, Ordering::Release);
             }
             self.account(&account.account, |versions| {
-                versions.pending.retain(|(writer, _)| *writer != place);
+                versions.withdraw(place);
                 match account.apply(versions.committed) {
                     Some(record) => versions.committed = record,
                     None => misfit = Some(account.account),
@@ -308,7 +374,7 @@ impl<'b> Memory<'b> {
             })?;
         }
         self.each_write(effects, |versions, value| {
-            versions.pending.retain(|(writer, ..)| *writer != place);
+            remove(&mut versions.pending, place, |(writer, ..)| *writer);
             versions.committed = Some((place, value.clone()));
         });
         self.add_codes(effects);
@@ -336,17 +402,34 @@ impl<'b> Memory<'b> {
         }
     }
 
-    /// The state as the transaction at `place` sees it in its turn.
-    pub(super) fn at(&self, place: u32) -> MemoryView<'_> {
-        MemoryView { memory: self, place, sender: None }
+    /// The state that the committed transactions left.
+    pub(super) fn committed(&self) -> MemoryView<'_> {
+        MemoryView { memory: self, from: Place::Turn, sender: None }
     }
 
     /// The state as it will presumably be for the transaction at `place`: its
     /// sender's earlier transactions, run or not, have counted the sequence
     /// number up to the transaction's own.
     pub(super) fn ahead(&self, place: u32, tx: &Decoded) -> MemoryView<'_> {
-        MemoryView { memory: self, place, sender: Some((tx.sender, tx.sequence)) }
+        let sender = Some((tx.sender, tx.sequence));
+        MemoryView { memory: self, from: Place::Ahead(place), sender }
     }
+}
+
+/// From where the memory is looked at.
+#[derive(Clone, Copy)]
+enum Place {
+    /// From the frontier.
+    Turn,
+    /// From a place behind it.
+    Ahead(u32),
+}
+
+fn changes(account: &AccountEffects) -> bool {
+    account.existence_write.is_some()
+        || account.sequence_write.is_some()
+        || account.code_write.is_some()
+        || account.storage_reset
 }
 
 fn writes(account: &AccountEffects) -> bool {
@@ -372,16 +455,16 @@ fn account_holds(account: &AccountEffects, record: Option<AccountRecord>) -> boo
         && account.balance_delta.apply(cells.balance).is_some()
 }
 
-/// The state as a transaction at one place of the block sees it.
+/// The memory as a transaction sees it.
 pub(super) struct MemoryView<'m> {
     memory: &'m Memory<'m>,
-    place: u32,
+    from: Place,
     sender: Option<(AccountId, u64)>,
 }
 
 impl View for MemoryView<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        let record = self.memory.record_at(account, self.place)?;
+        let record = self.memory.record(account, self.from)?;
         match self.sender {
             Some((sender, sequence)) if sender == *account => {
                 let mut record = record.unwrap_or_default();
@@ -393,7 +476,7 @@ impl View for MemoryView<'_> {
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        self.memory.slot_at(account, key, self.place)
+        self.memory.slot(account, key, self.from)
     }
 
     fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {

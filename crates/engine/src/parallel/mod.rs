@@ -9,8 +9,9 @@
 //!
 //! - the result is that of [`Sequential`]: what commits was either run in its
 //!   turn, or relied on nothing that is different in its turn (law 1);
-//! - a transaction runs at most once in its turn, and no input stops progress:
-//!   the worker at the frontier needs nothing from any other;
+//! - a transaction runs at most once in its turn and a few times ahead of it, and
+//!   no input stops progress: the worker at the frontier needs nothing from any
+//!   other;
 //! - where running ahead is mostly in vain, because everything depends on
 //!   everything, the [`schedule`] lets fewer workers do it, down to one, which
 //!   is sequential execution.
@@ -25,7 +26,13 @@ use crate::{
     sequential::{at, begin, end, no_totals},
 };
 use alloc::{format, string::String, vec::Vec};
-use core::{any::Any, cell::RefCell, num::NonZeroUsize};
+use core::{
+    any::Any,
+    cell::RefCell,
+    num::NonZeroUsize,
+    ops::Range,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 use memory::{Memory, Shards};
 use polity_kernel::{
     Executed, Halt, Invalid, Kernel, Machines, Scratch, Totals, TransactionOutput, View, ViewError,
@@ -37,16 +44,26 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, TryLockError},
 };
 
-/// See [`Parallel::with_least_gas`]: waking a worker costs more than so little
-/// gas does.
-const LEAST_GAS: u64 = 400_000;
+/// See [`Parallel::with_least_gas`]. Waking the workers costs as much as
+/// executing this: some tenths of a millisecond.
+const LEAST_GAS: u64 = 5_000_000;
+
+/// See [`chunks`].
+const CHUNKS_PER_THREAD: u64 = 16;
+
+/// Gas that takes some ten microseconds.
+const LEAST_CHUNK_GAS: u64 = 200_000;
+
+/// Gas that takes about a millisecond.
+const MOST_CHUNK_GAS: u64 = 4_000_000;
 
 std::thread_local! {
     /// The memory of a worker, kept from block to block.
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
 }
 
-/// Executes blocks on a pool of threads that lives as long as this does.
+/// Executes blocks on the calling thread and a pool of others that lives as
+/// long as this does.
 pub struct Parallel {
     pool: rayon::ThreadPool,
     threads: u32,
@@ -95,15 +112,15 @@ pub trait Observer: Sync {
 impl Observer for () {}
 
 impl Parallel {
-    /// An engine with this many threads.
+    /// An engine with this many threads, the caller's among them.
     ///
     /// # Errors
     /// The system refuses to start them.
     pub fn new(threads: NonZeroUsize) -> Result<Self, PoolError> {
         let refused = |reason: String| PoolError { threads: threads.get(), reason };
         let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|index| format!("polity-{index}"))
+            .num_threads(threads.get().saturating_sub(1).max(1))
+            .thread_name(|index| format!("polity-{}", index + 1))
             .build()
             .map_err(|error| refused(error.to_string()))?;
         let count = u32::try_from(threads.get()).map_err(|error| refused(error.to_string()))?;
@@ -153,7 +170,8 @@ impl Parallel {
     ) -> Result<(BlockOutput, Statistics), BlockError> {
         let transactions = block.transactions.len();
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
-        if self.threads == 1 || transactions == 0 || gas < self.least_gas {
+        let small = transactions == 0 || gas < self.least_gas;
+        if self.threads == 1 || small || u32::try_from(transactions).is_err() {
             let output = self.sequential.execute(machines, view, block)?;
             for (index, output) in output.transactions.iter().enumerate() {
                 observer.committed(index, output);
@@ -161,21 +179,18 @@ impl Parallel {
             let executions = transactions;
             return Ok((output, Statistics { transactions, executions, sequential: true }));
         }
-        let Ok(count) = u32::try_from(transactions) else {
-            let output = self.sequential.execute(machines, view, block)?;
-            return Ok((
-                output,
-                Statistics { transactions, executions: transactions, sequential: true },
-            ));
-        };
         let mut base = Overlay::over(view);
         let begin = begin(machines, block, &mut base, &mut self.scratch)?;
+        let chunks = chunks(block, gas, self.threads);
+        let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let run = Run {
             machines,
             block,
             memory: Memory::new(&base, &mut self.shards),
-            schedule: Schedule::new(count, self.threads),
-            results: (0..count).map(|_| Mutex::default()).collect(),
+            schedule: Schedule::new(units, self.threads),
+            results: chunks.iter().map(|_| Mutex::default()).collect(),
+            chunks,
+            executions: AtomicUsize::new(0),
             commit: Mutex::new(Commit {
                 outputs: Vec::with_capacity(transactions),
                 totals: no_totals(machines),
@@ -183,19 +198,22 @@ impl Parallel {
             }),
             observer,
         };
-        self.pool.scope(|scope| {
-            for _ in 0..self.threads {
-                scope.spawn(|_| run.work());
+        let workers = self.threads.min(units);
+        self.pool.in_place_scope(|scope| {
+            for worker in 1..workers {
+                let run = &run;
+                scope.spawn(move |_| run.work(worker));
             }
+            run.work(0);
         });
-        let executions = run.schedule.executions();
-        let Run { memory, commit, .. } = run;
+        let Run { memory, commit, executions, .. } = run;
+        let executions = executions.into_inner();
         let Commit { outputs: transactions, totals, error } =
             commit.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = error {
             return Err(error);
         }
-        let after = memory.at(count);
+        let after = memory.committed();
         let mut state = Overlay::over(&after);
         let end = end(machines, block, &mut state, &mut self.scratch, &transactions)?;
         let statistics =
@@ -210,8 +228,11 @@ struct Run<'b> {
     block: &'b Block,
     memory: Memory<'b>,
     schedule: Schedule,
-    /// What running ahead gave, by transaction.
-    results: Vec<Mutex<Option<Attempt>>>,
+    /// Ranges of transactions that follow on each other.
+    chunks: Vec<Range<u32>>,
+    /// What running ahead gave, by chunk, for its first transactions.
+    results: Vec<Mutex<Vec<Attempt>>>,
+    executions: AtomicUsize,
     /// Held by the worker at the frontier.
     commit: Mutex<Commit>,
     observer: &'b dyn Observer,
@@ -223,30 +244,46 @@ struct Commit {
     error: Option<BlockError>,
 }
 
+/// Cuts the block so that each thread gets many chunks, but no chunk is over
+/// faster than it is handed out.
+fn chunks(block: &Block, gas: u64, threads: u32) -> Vec<Range<u32>> {
+    let share = gas / u64::from(threads) / CHUNKS_PER_THREAD;
+    let enough = share.clamp(LEAST_CHUNK_GAS, MOST_CHUNK_GAS);
+    let mut chunks = Vec::new();
+    let (mut begin, mut sum) = (0, 0_u64);
+    for (end, tx) in (1..).zip(&block.transactions) {
+        sum = sum.saturating_add(tx.gas_limit);
+        if sum >= enough || end as usize == block.transactions.len() {
+            chunks.push(begin..end);
+            (begin, sum) = (end, 0);
+        }
+    }
+    chunks
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One of the threads of a run.
+struct Worker<'s> {
+    number: u32,
+    executions: usize,
+    scratch: &'s mut Scratch,
 }
 
 /// What running a transaction gave.
 type Attempt = Result<Executed, Halt>;
 
 impl Run<'_> {
-    /// The life of a worker, until the block is done.
-    fn work(&self) {
+    /// Works until the block is done.
+    fn work(&self, number: u32) {
         let worked = catch_unwind(AssertUnwindSafe(|| {
             SCRATCH.with(|scratch| {
                 let mut scratch = scratch.borrow_mut();
-                loop {
-                    let seen = self.schedule.changes();
-                    self.commit(&mut scratch);
-                    if self.schedule.is_over() {
-                        return;
-                    }
-                    match self.schedule.claim() {
-                        Some(index) => self.run_ahead(index, &mut scratch),
-                        None => self.schedule.sleep(seen),
-                    }
-                }
+                let mut worker = Worker { number, executions: 0, scratch: &mut scratch };
+                self.live(&mut worker);
+                self.executions.fetch_add(worker.executions, Ordering::SeqCst);
             });
         }));
         // A panic of the engine's own: the others must not wait for this one.
@@ -259,6 +296,21 @@ impl Run<'_> {
         }
     }
 
+    /// The life of a worker.
+    fn live(&self, worker: &mut Worker<'_>) {
+        loop {
+            let seen = self.schedule.changes();
+            self.commit(worker);
+            if self.schedule.is_over() {
+                return;
+            }
+            match self.schedule.claim() {
+                Some(chunk) => self.run_ahead(chunk, worker),
+                None => self.schedule.sleep(seen),
+            }
+        }
+    }
+
     fn place(&self, index: usize) -> Place {
         let hash = self.block.transactions.get(index).map(|tx| tx.hash).unwrap_or_default();
         Place::Transaction(index, hash)
@@ -266,52 +318,65 @@ impl Run<'_> {
 
     /// Runs a transaction on what the ones before it have written so far, all
     /// of which is committed in its `turn`.
-    fn attempt(&self, index: u32, turn: bool, scratch: &mut Scratch) -> Attempt {
+    fn attempt(&self, index: u32, turn: bool, worker: &mut Worker<'_>) -> Attempt {
         let Some(tx) = self.block.transactions.get(index as usize) else {
             return Err(Halt::Fault(format!("the block has no transaction {index}")));
         };
-        let view = if turn { self.memory.at(index) } else { self.memory.ahead(index, tx) };
-        let worker = rayon::current_thread_index().unwrap_or_default();
-        self.observer.started(worker, index as usize, turn);
+        let view = if turn { self.memory.committed() } else { self.memory.ahead(index, tx) };
+        worker.executions += 1;
+        let number = worker.number as usize;
+        self.observer.started(number, index as usize, turn);
         let attempt = catch_unwind(AssertUnwindSafe(|| {
-            Kernel::new(self.machines, &self.block.context, &view, scratch)
+            Kernel::new(self.machines, &self.block.context, &view, worker.scratch)
                 .transact(tx, self.block.transaction_limit)
         }));
         let attempt = attempt.unwrap_or_else(|panic| {
             // The sessions may be in any state.
-            *scratch = Scratch::default();
+            *worker.scratch = Scratch::default();
             Err(Halt::Fault(format!("machine {} panicked: {}", tx.machine, message(&*panic))))
         });
         let waits_for = match &attempt {
             Err(Halt::View(ViewError::NotReady(earlier))) => Some(*earlier as usize),
             _ => None,
         };
-        self.observer.finished(worker, index as usize, waits_for);
+        self.observer.finished(number, index as usize, waits_for);
         attempt
     }
 
-    /// Runs a transaction before its turn. Whatever comes of it is checked in
-    /// its turn; a failure to run it as well, for it may come of guesses.
-    fn run_ahead(&self, index: u32, scratch: &mut Scratch) {
-        let attempt = match self.attempt(index, false, scratch) {
-            Err(Halt::View(ViewError::NotReady(earlier))) => {
-                return self.schedule.wait(index, earlier);
-            }
-            Ok(Executed::Included(output)) => {
-                let published = self.memory.publish(&output.effects, index);
-                published.map(|()| Executed::Included(output)).map_err(Halt::View)
-            }
-            other => other,
+    /// Runs a chunk before its turn, or the rest of it. Whatever comes of it is
+    /// checked in its turn; a failure to run it as well, for it may come of
+    /// guesses.
+    fn run_ahead(&self, chunk: u32, worker: &mut Worker<'_>) {
+        let (Some(range), Some(results)) =
+            (self.chunks.get(chunk as usize), self.results.get(chunk as usize))
+        else {
+            return;
         };
-        if let Some(result) = self.results.get(index as usize) {
-            *lock(result) = Some(attempt);
+        let mut attempts = core::mem::take(&mut *lock(results));
+        let done = u32::try_from(attempts.len()).unwrap_or_default();
+        for index in range.start + done..range.end {
+            let attempt = match self.attempt(index, false, worker) {
+                Err(Halt::View(ViewError::NotReady(earlier))) => {
+                    *lock(results) = attempts;
+                    let giver = self.chunks.partition_point(|chunk| chunk.end <= earlier);
+                    let giver = u32::try_from(giver).unwrap_or_default();
+                    return self.schedule.wait(chunk, giver);
+                }
+                Ok(Executed::Included(output)) => {
+                    let published = self.memory.publish(&output.effects, index);
+                    published.map(|()| Executed::Included(output)).map_err(Halt::View)
+                }
+                other => other,
+            };
+            attempts.push(attempt);
         }
-        self.schedule.done(index);
+        *lock(results) = attempts;
+        self.schedule.done(chunk);
     }
 
-    /// Commits as many transactions as there are to commit, unless another
-    /// worker does.
-    fn commit(&self, scratch: &mut Scratch) {
+    /// Commits as many chunks as there are to commit, unless another worker
+    /// does.
+    fn commit(&self, worker: &mut Worker<'_>) {
         while self.schedule.has_turn() {
             let mut commit = match self.commit.try_lock() {
                 Ok(commit) => commit,
@@ -319,21 +384,31 @@ impl Run<'_> {
                 // It looks again after it has let go of the lock.
                 Err(TryLockError::WouldBlock) => return,
             };
-            loop {
-                let settled = match self.schedule.turn() {
-                    Turn::Run(index) => self.settle(index, None, &mut commit, scratch),
-                    Turn::Check(index) => {
-                        let result = self.results.get(index as usize).and_then(|r| lock(r).take());
-                        self.settle(index, result, &mut commit, scratch)
+            while let Turn::Settle(chunk) = self.schedule.turn() {
+                match self.settle_chunk(chunk, &mut commit, worker) {
+                    Ok(()) => self.schedule.committed(chunk),
+                    Err(error) => {
+                        commit.error = Some(error);
+                        self.schedule.stop();
                     }
-                    Turn::Busy | Turn::Over => break,
-                };
-                if let Err(error) = settled {
-                    commit.error = Some(error);
-                    self.schedule.stop();
                 }
             }
         }
+    }
+
+    fn settle_chunk(
+        &self,
+        chunk: u32,
+        commit: &mut Commit,
+        worker: &mut Worker<'_>,
+    ) -> Result<(), BlockError> {
+        let results = self.results.get(chunk as usize);
+        let attempts = results.map(|results| core::mem::take(&mut *lock(results)));
+        let mut attempts = attempts.unwrap_or_default().into_iter();
+        for index in self.chunks.get(chunk as usize).cloned().unwrap_or_default() {
+            self.settle(index, attempts.next(), commit, worker)?;
+        }
+        Ok(())
     }
 
     /// Commits the transaction whose turn it is, by what running it ahead gave
@@ -343,23 +418,22 @@ impl Run<'_> {
         index: u32,
         ahead: Option<Attempt>,
         commit: &mut Commit,
-        scratch: &mut Scratch,
+        worker: &mut Worker<'_>,
     ) -> Result<(), BlockError> {
         let place = self.place(index as usize);
         self.admit(index, commit)?;
         let attempt = match ahead {
-            None => self.attempt(index, true, scratch),
+            None => self.attempt(index, true, worker),
             Some(ahead) => {
-                let holds = self.still_holds(&ahead, index).map_err(at(place))?;
+                let holds = self.still_holds(&ahead).map_err(at(place))?;
                 self.schedule.learn(!holds);
                 if holds {
                     ahead
                 } else {
-                    self.schedule.run_again(index);
                     let old = written(&ahead);
                     let stale = old.map_or(Ok(()), |old| self.memory.mark_stale(old, index));
                     stale.map_err(|error| at(place)(error.into()))?;
-                    let again = self.attempt(index, true, scratch);
+                    let again = self.attempt(index, true, worker);
                     let withdrawn = old.map_or(Ok(()), |old| self.memory.withdraw(old, index));
                     withdrawn.map_err(|error| at(place)(error.into()))?;
                     again
@@ -380,7 +454,6 @@ impl Run<'_> {
         commit.accept(&output);
         self.observer.committed(index as usize, &output);
         commit.outputs.push(output);
-        self.schedule.committed(index);
         Ok(())
     }
 
@@ -396,10 +469,10 @@ impl Run<'_> {
     }
 
     /// Whether running the transaction now would give the same.
-    fn still_holds(&self, attempt: &Attempt, index: u32) -> Result<bool, Halt> {
+    fn still_holds(&self, attempt: &Attempt) -> Result<bool, Halt> {
         match attempt {
-            Ok(Executed::Included(output)) => Ok(self.memory.holds(&output.effects, index)?),
-            Ok(Executed::Invalid { relied, .. }) => Ok(self.memory.holds(relied, index)?),
+            Ok(Executed::Included(output)) => Ok(self.memory.holds(&output.effects)?),
+            Ok(Executed::Invalid { relied, .. }) => Ok(self.memory.holds(relied)?),
             // What it relied on is not known.
             Err(_) => Ok(false),
         }

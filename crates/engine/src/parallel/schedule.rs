@@ -1,11 +1,12 @@
 //! Who runs what next, and who waits for whom.
 //!
-//! Knows nothing of what a transaction does. Each transaction is idle, running,
-//! done (it ran ahead of its turn) or committed. The *frontier* is the first
-//! that is not committed; it is settled by the worker that holds the commit
-//! lock of [`super::Run`], whatever its state. All others run ahead, in order,
-//! no further than a window behind the frontier, and only as long as that is
-//! mostly worth it.
+//! Knows nothing of what a transaction does. The unit is a *chunk* of
+//! transactions that follow on each other, for a single one may be over faster
+//! than it is handed out. Each chunk is idle, running, done (it ran ahead of its
+//! turn) or committed. The *frontier* is the first that is not committed; it is
+//! settled by the worker that holds the commit lock of [`super::Run`]. All
+//! others run ahead, in order, no further than a window behind the frontier, and
+//! only as long as that is mostly worth it.
 //!
 //! A worker with nothing to do sleeps until something changes; nobody spins.
 
@@ -23,8 +24,8 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
-/// How many transactions per thread may have run and wait for their turn.
-const WINDOW_PER_THREAD: u32 = 16;
+/// How many chunks per thread may have run and wait for their turn.
+const WINDOW_PER_THREAD: u32 = 4;
 
 /// One, in the fixed-point numbers that vain executions are counted in.
 const ONE: u32 = 1 << 16;
@@ -32,29 +33,28 @@ const ONE: u32 = 1 << 16;
 /// Above this share of vain executions, only half of the workers run ahead.
 const OFTEN: u32 = ONE / 2;
 
-/// Above this share, one transaction in [`PROBE`] is run ahead, to find out
-/// whether it is worth it again.
+/// Above this share, one chunk in [`PROBE`] is run ahead, to find out whether
+/// it is worth it again.
 const MOSTLY: u32 = ONE / 4 * 3;
 
 /// See [`MOSTLY`].
-const PROBE: u32 = 32;
+const PROBE: u32 = 8;
 
 pub(super) struct Schedule {
-    transactions: u32,
+    chunks: u32,
     threads: u32,
     tasks: Vec<Mutex<Task>>,
-    /// The first transaction that was never claimed to run ahead.
+    /// The first chunk that was never claimed to run ahead.
     fresh: AtomicU32,
-    /// The first transaction that is not committed.
+    /// The first chunk that is not committed.
     frontier: AtomicU32,
-    /// Transactions that waited and need not any more.
+    /// Chunks that waited and need not any more.
     again: Mutex<BinaryHeap<Reverse<u32>>>,
     again_count: AtomicUsize,
     /// Workers that run ahead right now.
     ahead: AtomicU32,
     /// The share of vain executions, as a moving average; see [`ONE`].
     vain: AtomicU32,
-    executions: AtomicUsize,
     stopped: AtomicBool,
     changes: AtomicU64,
     sleepers: AtomicUsize,
@@ -62,10 +62,15 @@ pub(super) struct Schedule {
     bell: Condvar,
 }
 
+/// A chunk that missed an earlier result so often is left for its turn.
+const TRIES: u32 = 2;
+
 #[derive(Default)]
 struct Task {
     status: Status,
-    /// Transactions that wait for this one.
+    /// How often it missed an earlier result.
+    missed: u32,
+    /// Chunks that wait for this one.
     waiting: Vec<u32>,
 }
 
@@ -81,13 +86,11 @@ enum Status {
 /// What there is to do at the frontier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Run this transaction; nobody else does.
-    Run(u32),
-    /// Check what running this transaction ahead gave.
-    Check(u32),
-    /// Another worker runs the transaction, and will come when it is done.
+    /// Settle this chunk, whether it ran ahead or not; nobody else runs it.
+    Settle(u32),
+    /// Another worker runs the chunk, and will come when it is done.
     Busy,
-    /// Every transaction is committed, or the block is given up.
+    /// Every chunk is committed, or the block is given up.
     Over,
 }
 
@@ -96,18 +99,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Schedule {
-    pub(super) fn new(transactions: u32, threads: u32) -> Self {
+    pub(super) fn new(chunks: u32, threads: u32) -> Self {
         Self {
-            transactions,
+            chunks,
             threads,
-            tasks: (0..transactions).map(|_| Mutex::default()).collect(),
+            tasks: (0..chunks).map(|_| Mutex::default()).collect(),
             fresh: AtomicU32::new(0),
             frontier: AtomicU32::new(0),
             again: Mutex::default(),
             again_count: AtomicUsize::new(0),
             ahead: AtomicU32::new(0),
             vain: AtomicU32::new(0),
-            executions: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             sleepers: AtomicUsize::new(0),
@@ -122,18 +124,13 @@ impl Schedule {
 
     /// Whether there is nothing left to do.
     pub(super) fn is_over(&self) -> bool {
-        self.stopped.load(SeqCst) || self.frontier.load(SeqCst) >= self.transactions
+        self.stopped.load(SeqCst) || self.frontier.load(SeqCst) >= self.chunks
     }
 
     /// Gives the block up.
     pub(super) fn stop(&self) {
         self.stopped.store(true, SeqCst);
         self.ring();
-    }
-
-    /// How many executions were begun.
-    pub(super) fn executions(&self) -> usize {
-        self.executions.load(SeqCst)
     }
 
     /// What there is to do at the frontier. Only for the worker that holds the
@@ -145,12 +142,10 @@ impl Schedule {
         let frontier = self.frontier.load(SeqCst);
         let Some(mut task) = self.task(frontier) else { return Turn::Over };
         match task.status {
-            Status::Idle => {
+            Status::Idle | Status::Done => {
                 task.status = Status::Running;
-                self.executions.fetch_add(1, SeqCst);
-                Turn::Run(frontier)
+                Turn::Settle(frontier)
             }
-            Status::Done => Turn::Check(frontier),
             Status::Running | Status::Committed => Turn::Busy,
         }
     }
@@ -164,15 +159,6 @@ impl Schedule {
         self.task(frontier).is_some_and(|task| matches!(task.status, Status::Idle | Status::Done))
     }
 
-    /// What running the frontier's transaction ahead gave is of no use: it runs
-    /// again now.
-    pub(super) fn run_again(&self, index: u32) {
-        if let Some(mut task) = self.task(index) {
-            task.status = Status::Running;
-        }
-        self.executions.fetch_add(1, SeqCst);
-    }
-
     /// Whether running ahead was of use, for how much of it is done.
     pub(super) fn learn(&self, vain: bool) {
         // Only the holder of the commit lock writes it.
@@ -181,7 +167,7 @@ impl Schedule {
         self.vain.store(after.min(ONE), SeqCst);
     }
 
-    /// The frontier's transaction is committed.
+    /// The frontier's chunk is committed.
     pub(super) fn committed(&self, index: u32) {
         let waiting = self.task(index).map(|mut task| {
             task.status = Status::Committed;
@@ -211,10 +197,10 @@ impl Schedule {
             return false;
         }
         let limit = self.frontier.load(SeqCst) + WINDOW_PER_THREAD * self.threads;
-        self.again_count.load(SeqCst) > 0 || self.fresh.load(SeqCst) < limit.min(self.transactions)
+        self.again_count.load(SeqCst) > 0 || self.fresh.load(SeqCst) < limit.min(self.chunks)
     }
 
-    /// A transaction to run ahead; nobody else runs it.
+    /// A chunk to run ahead; nobody else runs it.
     pub(super) fn claim(&self) -> Option<u32> {
         while !self.is_over() && self.may_run_ahead() {
             let index = self.next()?;
@@ -223,7 +209,6 @@ impl Schedule {
             if task.status == Status::Idle && index >= self.frontier.load(SeqCst) {
                 task.status = Status::Running;
                 self.ahead.fetch_add(1, SeqCst);
-                self.executions.fetch_add(1, SeqCst);
                 return Some(index);
             }
         }
@@ -238,11 +223,11 @@ impl Schedule {
             return Some(index);
         }
         let limit = self.frontier.load(SeqCst) + WINDOW_PER_THREAD * self.threads;
-        let claim = |fresh: u32| (fresh < limit.min(self.transactions)).then_some(fresh + 1);
+        let claim = |fresh: u32| (fresh < limit.min(self.chunks)).then_some(fresh + 1);
         self.fresh.fetch_update(SeqCst, SeqCst, claim).ok()
     }
 
-    /// A transaction that ran ahead is done.
+    /// A chunk that ran ahead is done.
     pub(super) fn done(&self, index: u32) {
         self.ahead.fetch_sub(1, SeqCst);
         let waiting = self.task(index).map(|mut task| {
@@ -252,12 +237,16 @@ impl Schedule {
         self.release(waiting.unwrap_or_default());
     }
 
-    /// A transaction that ran ahead needs what an earlier one writes.
+    /// A chunk that runs ahead needs what an earlier one writes.
     pub(super) fn wait(&self, index: u32, earlier: u32) {
         self.ahead.fetch_sub(1, SeqCst);
-        if let Some(mut task) = self.task(index) {
-            task.status = Status::Idle;
+        let Some(mut task) = self.task(index) else { return };
+        task.status = Status::Idle;
+        task.missed += 1;
+        if task.missed >= TRIES {
+            return;
         }
+        drop(task);
         let again = match self.task(earlier) {
             Some(mut task) if task.status == Status::Running => {
                 task.waiting.push(index);
@@ -317,7 +306,7 @@ mod tests {
         thread,
     };
 
-    /// The life of a worker, with dice instead of transactions.
+    /// The life of a worker, with dice instead of chunks.
     fn work(schedule: &Schedule, committed: &Mutex<Vec<u32>>) {
         loop {
             let seen = schedule.changes();
@@ -339,26 +328,16 @@ mod tests {
         while schedule.has_turn() {
             let Ok(mut committed) = committed.try_lock() else { return };
             loop {
-                let index = match schedule.turn() {
-                    Turn::Run(index) => index,
-                    Turn::Check(index) => {
-                        let vain = thread_rng().gen_ratio(1, 2);
-                        schedule.learn(vain);
-                        if vain {
-                            schedule.run_again(index);
-                        }
-                        index
-                    }
-                    Turn::Busy | Turn::Over => break,
-                };
+                let Turn::Settle(index) = schedule.turn() else { break };
+                schedule.learn(thread_rng().gen_ratio(1, 2));
                 committed.push(index);
                 schedule.committed(index);
             }
         }
     }
 
-    fn every_transaction_is_committed_once_and_in_order(transactions: u32, threads: u32) {
-        let schedule = Arc::new(Schedule::new(transactions, threads));
+    fn every_chunk_is_committed_once_and_in_order(chunks: u32, threads: u32) {
+        let schedule = Arc::new(Schedule::new(chunks, threads));
         let committed = Arc::new(Mutex::new(Vec::new()));
         let workers: Vec<_> = (0..threads)
             .map(|_| {
@@ -369,17 +348,17 @@ mod tests {
         for worker in workers {
             worker.join().unwrap();
         }
-        assert!(committed.lock().unwrap().iter().copied().eq(0..transactions));
+        assert!(committed.lock().unwrap().iter().copied().eq(0..chunks));
     }
 
     // A lost wake-up is a deadlock, which shuttle reports.
     #[test]
     fn any_interleaving_at_random() {
-        shuttle::check_random(|| every_transaction_is_committed_once_and_in_order(6, 3), 5_000);
+        shuttle::check_random(|| every_chunk_is_committed_once_and_in_order(6, 3), 5_000);
     }
 
     #[test]
     fn any_interleaving_with_few_preemptions() {
-        shuttle::check_pct(|| every_transaction_is_committed_once_and_in_order(5, 2), 5_000, 4);
+        shuttle::check_pct(|| every_chunk_is_committed_once_and_in_order(5, 2), 5_000, 4);
     }
 }
