@@ -523,7 +523,8 @@ impl Journal {
             slots,
             codes,
             block_hashes: core::mem::take(&mut self.block_hashes),
-            events: core::mem::take(&mut self.events),
+            // They are kept as long as the block: without room to spare.
+            events: self.events.drain(..).collect(),
             minted: self.minted,
             burned: self.burned,
         };
