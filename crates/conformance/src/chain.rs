@@ -371,21 +371,6 @@ fn rejected(error: BlockError) -> Rejected {
             refusal.reason = format!("{place}: {}", refusal.reason);
             refusal.into()
         }
-        BlockError::Halt { .. } | BlockError::Overlay { .. } => {
-            let text = error.to_string();
-            // The machine has no other way to say that a block is invalid for
-            // what its end brings.
-            let name = [
-                ("deposit requests", "INVALID_DEPOSIT_EVENT_LAYOUT"),
-                ("there is no system contract", "SYSTEM_CONTRACT_EMPTY"),
-                ("the system contract", "SYSTEM_CONTRACT_CALL_FAILED"),
-            ]
-            .into_iter()
-            .find(|(part, _)| text.contains(part));
-            match name {
-                Some((_, name)) => Refusal::new(&[name], text).into(),
-                None => Rejected::Broken(text),
-            }
-        }
+        BlockError::Halt { .. } | BlockError::Overlay { .. } => Rejected::Broken(error.to_string()),
     }
 }

@@ -142,5 +142,8 @@ pub(crate) fn no_totals(machines: &Machines) -> Vec<(MachineKind, Totals)> {
 }
 
 pub(crate) fn at(place: Place) -> impl Fn(Halt) -> BlockError {
-    move |halt| BlockError::Halt { place, halt }
+    move |halt| match halt {
+        Halt::Block(invalid) => BlockError::Invalid { place, invalid },
+        halt => BlockError::Halt { place, halt },
+    }
 }

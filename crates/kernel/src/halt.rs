@@ -13,6 +13,10 @@ pub enum Halt {
     /// turns it into the failure of the frame whose limit it was.
     #[error("out of {}", .0.name())]
     Exhausted(Meter),
+    /// The block cannot be, whatever its transactions do: at its begin or end
+    /// something is missing or malformed.
+    #[error("invalid block: {0}")]
+    Block(Invalid),
     /// A machine broke a rule of the kernel, such as the conservation of the
     /// native asset or the borders of address spaces.
     #[error("machine fault: {0}")]

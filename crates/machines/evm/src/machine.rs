@@ -10,7 +10,13 @@ use crate::{
     spec::{ChainSpec, Fork},
     transaction::{Transaction, decode_bytes, decode_envelope},
 };
-use alloc::{boxed::Box, format, string::ToString, vec::Vec};
+use alloc::{
+    boxed::Box,
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
 use alloy_eips::{
     eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS,
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
@@ -45,17 +51,17 @@ const SYSTEM_CALL_GAS: u64 = 30_000_000;
 /// The Ethereum machine, by the rules of one chain.
 #[derive(Clone, Debug)]
 pub struct Evm {
-    spec: ChainSpec,
+    spec: Arc<ChainSpec>,
 }
 
 impl Evm {
     /// A machine with these rules.
-    pub const fn new(spec: ChainSpec) -> Self {
-        Self { spec }
+    pub fn new(spec: ChainSpec) -> Self {
+        Self { spec: Arc::new(spec) }
     }
 
     /// The chain's rules.
-    pub const fn spec(&self) -> &ChainSpec {
+    pub fn spec(&self) -> &ChainSpec {
         &self.spec
     }
 
@@ -109,11 +115,15 @@ impl Evm {
     fn dequeue(&self, host: &mut dyn Host, contract: Address) -> Result<Bytes, Halt> {
         match self.system_call(host, contract, Bytes::new())? {
             Some(ExecutionResult::Success { output, .. }) => Ok(output.into_data()),
-            Some(result) => {
-                Err(Halt::Fault(format!("the system contract {contract} failed: {result:?}")))
-            }
+            Some(result) => Err(invalid_block(
+                "SYSTEM_CONTRACT_CALL_FAILED",
+                format!("the system contract {contract} failed: {result:?}"),
+            )),
             None if self.spec.request_contracts_optional => Ok(Bytes::new()),
-            None => Err(Halt::Fault(format!("there is no system contract at {contract}"))),
+            None => Err(invalid_block(
+                "SYSTEM_CONTRACT_EMPTY",
+                format!("there is no system contract at {contract}"),
+            )),
         }
     }
 
@@ -342,8 +352,9 @@ impl Machine for Evm {
             let contract = self.spec.deposit_contract;
             let logs: Vec<Log> =
                 outputs.iter().flat_map(|output| logs(&output.effects.events)).collect();
-            let deposits = receipt::deposits(&logs, contract)
-                .map_err(|error| Halt::Fault(format!("deposit requests: {error}")))?;
+            let deposits = receipt::deposits(&logs, contract).map_err(|error| {
+                invalid_block("INVALID_DEPOSIT_EVENT_LAYOUT", error.to_string())
+            })?;
             let withdrawals = self.dequeue(host, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS)?;
             let consolidations = self.dequeue(host, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS)?;
             requests = receipt::requests(deposits, withdrawals, consolidations).take();
@@ -402,9 +413,13 @@ fn outcome(frame: FrameResult) -> (Outcome, u64) {
 }
 
 /// The name of a halt, without its details.
-fn failure(reason: &HaltReason) -> alloc::string::String {
+fn failure(reason: &HaltReason) -> String {
     let name = format!("{reason:?}");
     name.split(['(', ' ', '{']).next().unwrap_or_default().to_string()
+}
+
+fn invalid_block(code: &'static str, reason: String) -> Halt {
+    Halt::Block(Invalid { code, reason })
 }
 
 fn fault(error: &Error) -> Halt {

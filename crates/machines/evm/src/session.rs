@@ -47,9 +47,11 @@ pub(crate) struct EvmSession {
     called: bool,
 }
 
-/// Tells whether a block is the one that an environment was made for. The input
-/// is compared by identity, and kept so that the identity is not given away.
+/// Tells whether a block is the one that an environment was made for. Rules and
+/// input are compared by identity, and kept so that the identity is not given
+/// away.
 struct BlockKey {
+    spec: Arc<ChainSpec>,
     chain_id: u64,
     number: u64,
     timestamp: u64,
@@ -58,13 +60,19 @@ struct BlockKey {
 }
 
 impl BlockKey {
-    fn is(&self, host: &dyn Host, input: &Arc<dyn Any + Send + Sync>) -> bool {
+    fn is(
+        &self,
+        spec: &Arc<ChainSpec>,
+        host: &dyn Host,
+        input: &Arc<dyn Any + Send + Sync>,
+    ) -> bool {
         let block = host.block();
         self.number == block.number
             && self.timestamp == block.timestamp
             && self.chain_id == block.chain_id
             && self.beneficiary == block.beneficiary
             && Arc::ptr_eq(&self.input, input)
+            && Arc::ptr_eq(&self.spec, spec)
     }
 }
 
@@ -121,13 +129,13 @@ impl EvmSession {
     }
 
     /// Makes the environment that of the host's block.
-    fn enter_block(&mut self, spec: &ChainSpec, host: &dyn Host) -> Result<(), Halt> {
+    fn enter_block(&mut self, spec: &Arc<ChainSpec>, host: &dyn Host) -> Result<(), Halt> {
         let block = host.block();
         let shared = block
             .inputs
             .shared(KIND)
             .ok_or_else(|| Halt::Fault("the block has no input for the Ethereum machine".into()))?;
-        if !self.environment.as_ref().is_some_and(|(key, _)| key.is(host, shared)) {
+        if !self.environment.as_ref().is_some_and(|(key, _)| key.is(spec, host, shared)) {
             let input: &BlockInput = shared.downcast_ref().ok_or_else(|| {
                 Halt::Fault("the Ethereum machine's input is of another type".into())
             })?;
@@ -137,6 +145,7 @@ impl EvmSession {
             // none yet.
             self.inner.warm_addresses = WarmAddresses::new();
             let key = BlockKey {
+                spec: spec.clone(),
                 chain_id: block.chain_id,
                 number: block.number,
                 timestamp: block.timestamp,
@@ -151,7 +160,7 @@ impl EvmSession {
     /// Runs `run` on an EVM over this session's journal.
     pub(crate) fn execute<T>(
         &mut self,
-        spec: &ChainSpec,
+        spec: &Arc<ChainSpec>,
         host: &mut dyn Host,
         tx: &TxEnv,
         run: impl for<'h> FnOnce(&mut Executor<'h>) -> Result<T, Error>,
