@@ -50,6 +50,8 @@ struct Case {
     machines: Machines,
     state: Overlay<'static>,
     block: Block,
+    /// Whether no transaction may fail: one that does is none of the kind that is measured.
+    all_succeed: bool,
 }
 
 #[derive(Clone, Serialize)]
@@ -73,6 +75,7 @@ impl Kernel {
                 machines: workload.machines,
                 state: workload.state,
                 block: workload.block,
+                all_succeed: true,
             };
             rows.push(self.row(&case)?);
         }
@@ -132,7 +135,15 @@ impl Kernel {
             decoding.push(self.decoding(&name, &replay, &raw)?);
             let spec = ChainSpec::mainnet();
             let Replay { fork, machines, state, block, .. } = replay;
-            rows.push(self.row(&Case { name, spec, fork, machines, state, block })?);
+            rows.push(self.row(&Case {
+                name,
+                spec,
+                fork,
+                machines,
+                state,
+                block,
+                all_succeed: false,
+            })?);
         }
         if rows.is_empty() {
             return Ok(None);
@@ -225,6 +236,7 @@ impl Case {
                 && bare.success == ours.receipt.status.is_success()
                 && bare.logs == polity_evm::logs(&ours.effects.events);
             ensure!(same, "{}: transaction {index} has another receipt", self.name);
+            ensure!(bare.success || !self.all_succeed, "{}: {index} fails", self.name);
         }
         let mut state = Overlay::over(&self.state);
         for effects in output.effects() {
