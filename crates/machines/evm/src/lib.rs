@@ -1,4 +1,4 @@
-//! The Ethereum machine: [revm](revm) as a guest of the kernel.
+//! The Ethereum machine: [revm] as a guest of the kernel.
 //!
 //! Every fork from Frontier to Osaka, all transaction types, and what Ethereum
 //! does at a block's begin and end. Gas is Ethereum's to the unit.
