@@ -291,7 +291,9 @@ fn check_model(case: &Case, executed: &Result<Executed, Halt>) -> Result<(), Tes
     let got = match executed {
         Err(Halt::Fault(_)) => Verdict::Fault,
         Err(Halt::View(_)) => Verdict::Missing,
-        Err(Halt::Exhausted(meter)) => panic!("{meter:?} came out of a transaction"),
+        Err(halt @ (Halt::Exhausted(_) | Halt::Block(_))) => {
+            panic!("{halt} came out of a transaction")
+        }
         Ok(Executed::Invalid { invalid, relied }) => {
             prop_assert_eq!(&without_reads(relied), &Effects::default());
             Verdict::Invalid(invalid.code)
