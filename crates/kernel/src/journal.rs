@@ -55,6 +55,18 @@ impl AccountCell {
         }
     }
 
+    /// Whether the effects change the account's record.
+    fn writes_record(&self) -> bool {
+        let original = self.original();
+        self.existence.is_some()
+            || self.now.balance != original.balance
+            || self.now.sequence != original.sequence
+            || self.now.code != original.code
+    }
+
+    // Inlined, it is made where it stays: a copy right after it was made, in
+    // pieces, costs more than making it.
+    #[inline(always)]
     fn effects(&self) -> AccountEffects {
         let original = self.original();
         AccountEffects {
@@ -471,6 +483,7 @@ impl Journal {
     /// minted less what was burned.
     pub(crate) fn finish(&mut self) -> Result<(Effects, Growth), Halt> {
         let mut gained = U256::ZERO;
+        let mut growth = Growth::default();
         for cell in &mut self.accounts {
             // That a removed account is empty is a matter of its exact balance.
             if cell.existence == Some(false) {
@@ -480,6 +493,7 @@ impl Journal {
             if !cell.exists() && !cell.now.is_empty() {
                 return Err(Halt::Fault(format!("{} was removed but is not empty", cell.id)));
             }
+            growth.writes += u64::from(cell.writes_record());
         }
         if gained != self.minted.wrapping_sub(self.burned) {
             return Err(Halt::Fault(format!(
@@ -490,10 +504,6 @@ impl Journal {
         }
         let accounts: Vec<AccountEffects> =
             self.accounts.iter().map(AccountCell::effects).collect();
-        let mut growth = Growth::default();
-        for effects in &accounts {
-            growth.writes += u64::from(effects.writes_record());
-        }
         let mut slots = Vec::with_capacity(self.slots.len());
         for SlotCell { account, key, original, written } in self.slots.drain(..) {
             let reset = self.accounts.get(account as usize).is_some_and(|cell| cell.reset);
