@@ -113,6 +113,9 @@ impl Value {
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize,
 )]
+// Records are copied often. At an odd offset the pieces of one copy straddle
+// those of the one before, and the processor waits for them.
+#[repr(align(8))]
 pub struct CodeRef {
     /// The machine that runs the code.
     pub machine: MachineKind,
