@@ -4,12 +4,15 @@
 //!   kernel from a test.
 //! - [`state`]: a state in ordered maps, as plain as can be.
 //! - `chain` (a feature): the sample chain and an assembler for its contracts.
+//! - `data` (a feature): the folder of recorded blocks and test vectors.
 //! - `workloads` (a feature): blocks of Ethereum transactions that are all of one kind.
 
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "chain")]
 pub mod chain;
+#[cfg(feature = "data")]
+pub mod data;
 pub mod state;
 pub mod toy;
 #[cfg(feature = "workloads")]

@@ -4,11 +4,10 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
     reason = "a panic is how a test fails"
 )]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs};
 
 use alloy_consensus::{Block, BlockBody, EMPTY_OMMER_ROOT_HASH, Header, TxEnvelope, proofs};
 use alloy_eips::{eip4844::DATA_GAS_PER_BLOB, eip4895::Withdrawals, eip7685::EMPTY_REQUESTS_HASH};
@@ -22,16 +21,8 @@ use polity_evm::{
     },
     spec::{ChainSpec, Fork, Network},
 };
+use polity_testkit::data;
 use serde_json::Value;
-
-/// The folder with the data that is too large to commit, or a note that the test did not run.
-fn data() -> Option<PathBuf> {
-    let root = std::env::var_os("POLITY_DATA").map(PathBuf::from);
-    if root.is_none() {
-        println!("skipped: POLITY_DATA unset");
-    }
-    root
-}
 
 fn ancestor(header: &Header) -> Ancestor<'_> {
     let total_difficulty = U256::ZERO;
@@ -641,7 +632,7 @@ fn rpc_header(block: &Value) -> Header {
 
 #[test]
 fn mainnet_headers_hash_and_follow_each_other() {
-    let Some(root) = data() else { return };
+    let Some(root) = data::root() else { return };
     let mut headers = BTreeMap::new();
     for entry in fs::read_dir(root.join("mainnet/dev/blocks")).unwrap() {
         let file = fs::read(entry.unwrap().path().join("block.json")).unwrap();
@@ -665,7 +656,7 @@ fn mainnet_headers_hash_and_follow_each_other() {
 
 #[test]
 fn the_blocks_of_the_test_fixtures_are_valid() {
-    let Some(root) = data() else { return };
+    let Some(root) = data::root() else { return };
     let mut checked = 0;
     for folder in fs::read_dir(root.join("blockchain/dev")).unwrap() {
         for file in fs::read_dir(folder.unwrap().path()).unwrap() {

@@ -1,8 +1,8 @@
 //! Forks, networks and genesis files against Ethereum's own data.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a panic is how a test fails")]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{collections::BTreeMap, fs};
 
 use alloy_consensus::constants::SEPOLIA_GENESIS_HASH;
 use alloy_eips::eip7840::BlobParams;
@@ -12,17 +12,9 @@ use polity_evm::{
     genesis::{GenesisBlock, GenesisError, chain_spec},
     spec::{Activation, ChainSpec, DaoFork, Fork, Network, SpecError},
 };
+use polity_testkit::data;
 use revm::primitives::hardfork::SpecId;
 use serde_json::{Value, json};
-
-/// The folder with the data that is too large to commit, or a note that the test did not run.
-fn data() -> Option<PathBuf> {
-    let root = std::env::var_os("POLITY_DATA").map(PathBuf::from);
-    if root.is_none() {
-        println!("skipped: POLITY_DATA unset");
-    }
-    root
-}
 
 #[test]
 fn mainnet_forks_begin_where_they_did() {
@@ -55,7 +47,7 @@ fn mainnet_forks_begin_where_they_did() {
 
 #[test]
 fn mainnet_blocks_have_the_fork_of_the_index() {
-    let Some(root) = data() else { return };
+    let Some(root) = data::root() else { return };
     let dev = root.join("mainnet/dev");
     let index: Vec<Value> =
         serde_json::from_slice(&fs::read(dev.join("index.json")).unwrap()).unwrap();
@@ -542,7 +534,7 @@ fn a_chain_that_begins_at_its_terminal_difficulty_merges_at_the_first_block() {
 
 #[test]
 fn test_fixtures_begin_with_the_state_they_list() {
-    let Some(root) = data() else { return };
+    let Some(root) = data::root() else { return };
     let mut seen = 0;
     for folder in fs::read_dir(root.join("blockchain/dev")).unwrap() {
         for file in fs::read_dir(folder.unwrap().path()).unwrap() {
