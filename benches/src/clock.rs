@@ -1,17 +1,21 @@
-//! Time that the CPU worked for this thread. What else runs on the computer is not in it, apart
-//! from the caches that it empties.
+//! Time that the CPU worked. What else runs on the computer is not in it, apart from the caches that
+//! it empties.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::time::Duration;
 
-/// The thread's CPU time so far.
-fn now() -> Duration {
-    let now = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(now).unwrap_or_default()
+/// Runs `run` and gives its result and the time that the CPU worked for this thread.
+pub(crate) fn time<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    by(ClockId::ThreadCPUTime, run)
 }
 
-/// Runs `run` and gives its result and the CPU time that it took.
-pub(crate) fn time<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+/// The same for all threads of the process.
+pub(crate) fn process<T>(run: impl FnOnce() -> T) -> (T, Duration) {
+    by(ClockId::ProcessCPUTime, run)
+}
+
+fn by<T>(clock: ClockId, run: impl FnOnce() -> T) -> (T, Duration) {
+    let now = || Duration::try_from(clock_gettime(clock)).unwrap_or_default();
     let start = now();
     let result = run();
     (result, now().saturating_sub(start))

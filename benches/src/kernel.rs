@@ -2,7 +2,7 @@
 
 use crate::{
     bare::{self, BareBlock},
-    clock, table,
+    clock, table, workloads,
 };
 use alloy_eips::{Decodable2718, Encodable2718};
 use clap::Args;
@@ -14,7 +14,6 @@ use polity_evm::{
 };
 use polity_kernel::{Machines, View};
 use polity_replay::{FolderBlock, Library, Replay, data_root, discover};
-use polity_testkit::workloads::{Workload, erc20, raw, swaps};
 use polity_types::LocalKey;
 use serde::Serialize;
 use std::time::Duration;
@@ -67,7 +66,7 @@ struct Row {
 impl Kernel {
     pub(crate) fn run(self) -> eyre::Result<()> {
         let mut rows = Vec::new();
-        for workload in self.workloads()? {
+        for workload in workloads::all(&self.only, self.quick)? {
             let case = Case {
                 name: workload.name,
                 spec: ChainSpec::single(Fork::Osaka),
@@ -86,30 +85,6 @@ impl Kernel {
             return table::result(&serde_json::to_string_pretty(&rows)?);
         }
         table::result(&text(&rows))
-    }
-
-    fn workloads(&self) -> eyre::Result<Vec<Workload>> {
-        let scale = |transactions: usize| if self.quick { transactions / 20 } else { transactions };
-        let mut workloads = Vec::new();
-        let mut add = |name: &str, make: &dyn Fn() -> eyre::Result<Workload>| {
-            if name.contains(&self.only) {
-                table::story(&format!("preparing {name}"));
-                workloads.push(make()?);
-            }
-            eyre::Ok(())
-        };
-        let transfers = scale(raw::GIGAGAS);
-        add("raw, independent", &|| Ok(raw::independent(transfers)))?;
-        add("raw, one recipient", &|| Ok(raw::one_recipient(transfers)))?;
-        add("raw, chain", &|| Ok(raw::chain(transfers)))?;
-        let transfers = scale(erc20::GIGAGAS);
-        add("ERC-20, independent", &|| Ok(erc20::independent(transfers)?))?;
-        add("ERC-20, random recipients", &|| Ok(erc20::random_recipients(transfers)?))?;
-        add("ERC-20, 8 hot holders", &|| Ok(erc20::hot(transfers)?))?;
-        let count = scale(swaps::SWAPS);
-        add("Uniswap V3, many pools", &|| Ok(swaps::many_pools(count)?))?;
-        add("Uniswap V3, one pool", &|| Ok(swaps::one_pool(count)?))?;
-        Ok(workloads)
     }
 
     /// The recorded mainnet blocks with a header, each and together, and the decoding of their

@@ -1,7 +1,7 @@
 //! What Polity costs: tables of CPU time beside the best alternative.
 //!
-//! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm;
-//! `docs/benchmarks.md` explains the rows and keeps the last results.
+//! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm,
+//! and `-- parallel` the parallel engine with the sequential one; `docs/benchmarks.md` explains the rows and keeps the last results.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::float_arithmetic, reason = "ratios and milliseconds, for a person to read")]
@@ -9,7 +9,9 @@
 mod bare;
 mod clock;
 mod kernel;
+mod parallel;
 mod table;
+mod workloads;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -30,11 +32,14 @@ struct Cli {
 enum Command {
     /// The sequential engine beside bare revm, in CPU time.
     Kernel(kernel::Kernel),
+    /// The parallel engine beside the sequential one, in wall and CPU time.
+    Parallel(parallel::Scaling),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Kernel(kernel) => kernel.run(),
+        Command::Parallel(parallel) => parallel.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

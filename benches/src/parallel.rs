@@ -1,0 +1,163 @@
+//! The parallel engine beside the sequential one.
+
+use crate::{clock, table, workloads};
+use clap::Args;
+use eyre::ensure;
+use polity_engine::{Block, Overlay, Parallel, Sequential};
+use polity_kernel::Machines;
+use polity_replay::{Library, Replay, data_root, discover};
+use serde::Serialize;
+use std::{
+    num::NonZeroUsize,
+    time::{Duration, Instant},
+};
+
+/// The parallel engine beside the sequential one, in wall and processor time.
+///
+/// Both execute the same block in the same process, in turns; the least time of all turns counts.
+/// Every output is compared.
+#[derive(Args)]
+pub(crate) struct Scaling {
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+
+    /// Workloads of a twentieth of the size: for a look, not for publication.
+    #[arg(long)]
+    quick: bool,
+
+    /// How many turns.
+    #[arg(long, value_name = "TIMES", default_value_t = 5,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+
+    /// How many threads.
+    #[arg(long, value_name = "N", default_value = "2")]
+    threads: NonZeroUsize,
+
+    /// Only the workloads whose names contain this.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    only: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Row {
+    workload: String,
+    transactions: usize,
+    sequential: Times,
+    parallel: Times,
+    executions: usize,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct Times {
+    wall: Duration,
+    processor: Duration,
+}
+
+impl Times {
+    const LONGEST: Self = Self { wall: Duration::MAX, processor: Duration::MAX };
+
+    fn shorten(&mut self, wall: Duration, processor: Duration) {
+        self.wall = self.wall.min(wall);
+        self.processor = self.processor.min(processor);
+    }
+}
+
+impl Scaling {
+    pub(crate) fn run(self) -> eyre::Result<()> {
+        let mut parallel = Parallel::new(self.threads)?;
+        let mut rows = Vec::new();
+        for workload in workloads::all(&self.only, self.quick)? {
+            let (machines, state) = (&workload.machines, &workload.state);
+            rows.push(self.row(workload.name, machines, state, &workload.block, &mut parallel)?);
+        }
+        let mut blocks = Vec::new();
+        if let Some(root) = data_root()?.filter(|_| "mainnet".contains(&self.only)) {
+            let library = Library::new();
+            for folder in discover([root.join("mainnet")])? {
+                let Replay { number, machines, state, block, .. } =
+                    Replay::new(&library.open(&folder)?)?;
+                let name = format!("mainnet {number}");
+                blocks.push(self.row(name, &machines, &state, &block, &mut parallel)?);
+            }
+        }
+        if !blocks.is_empty() {
+            rows.push(sum(&blocks));
+        }
+        if self.json {
+            return table::result(&serde_json::to_string_pretty(&rows)?);
+        }
+        let head = [
+            "workload",
+            "txs",
+            "sequential ms",
+            "parallel ms",
+            "speed-up",
+            "executions/tx",
+            "CPU ratio",
+        ];
+        table::result(&table::markdown(&head, rows.iter().map(line).collect()))
+    }
+
+    fn row(
+        &self,
+        workload: String,
+        machines: &Machines,
+        state: &Overlay<'static>,
+        block: &Block,
+        parallel: &mut Parallel,
+    ) -> eyre::Result<Row> {
+        let mut engine = Sequential::new();
+        let mut row = Row {
+            workload,
+            transactions: block.transactions.len(),
+            sequential: Times::LONGEST,
+            parallel: Times::LONGEST,
+            executions: 0,
+        };
+        for _ in 0..self.repeat {
+            let start = Instant::now();
+            let (expected, processor) = clock::process(|| engine.execute(machines, state, block));
+            row.sequential.shorten(start.elapsed(), processor);
+            let start = Instant::now();
+            let (output, processor) =
+                clock::process(|| parallel.execute_with(machines, state, block, &()));
+            row.parallel.shorten(start.elapsed(), processor);
+            let (output, statistics) = output?;
+            ensure!(output == expected?, "{}: the engines differ", row.workload);
+            row.executions = statistics.executions;
+        }
+        table::story(&line(&row).join("  "));
+        Ok(row)
+    }
+}
+
+fn sum(rows: &[Row]) -> Row {
+    let add = |of: &dyn Fn(&Row) -> Times| Times {
+        wall: rows.iter().map(|row| of(row).wall).sum(),
+        processor: rows.iter().map(|row| of(row).processor).sum(),
+    };
+    Row {
+        workload: format!("mainnet, {} blocks", rows.len()),
+        transactions: rows.iter().map(|row| row.transactions).sum(),
+        sequential: add(&|row| row.sequential),
+        parallel: add(&|row| row.parallel),
+        executions: rows.iter().map(|row| row.executions).sum(),
+    }
+}
+
+fn line(row: &Row) -> Vec<String> {
+    let Row { sequential, parallel, .. } = row;
+    let ratio = |a: Duration, b: Duration| format!("{:.2}", a.as_secs_f64() / b.as_secs_f64());
+    vec![
+        row.workload.clone(),
+        row.transactions.to_string(),
+        format!("{:.3}", sequential.wall.as_secs_f64() * 1e3),
+        format!("{:.3}", parallel.wall.as_secs_f64() * 1e3),
+        ratio(sequential.wall, parallel.wall),
+        format!("{:.2}", row.executions as f64 / row.transactions.max(1) as f64),
+        ratio(parallel.processor, sequential.processor),
+    ]
+}
