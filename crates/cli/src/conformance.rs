@@ -17,7 +17,6 @@ pub(crate) struct Conformance {
 
 #[derive(Subcommand)]
 enum Suite {
-    /// Ethereum's state tests and blockchain tests.
     Evm(Evm),
 }
 
@@ -31,7 +30,7 @@ Examples:
 Exit status: 0 if every test passed or was skipped for a known reason, 1 if one failed,
 2 if a path cannot be searched.";
 
-/// Ethereum's state tests and blockchain tests, in the standard JSON formats.
+/// Run Ethereum's state tests and blockchain tests, in the standard JSON formats.
 ///
 /// State tests compare the state root and the hash of the logs, blockchain
 /// tests the whole header and the last state; where an exception is expected,

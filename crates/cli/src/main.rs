@@ -28,11 +28,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Execute blocks from block folders and compare them with their headers.
     Run(run::Run),
-    /// Write a block folder from any Ethereum node.
     Fetch(fetch::Fetch),
-    /// Run the test suites of an ecosystem.
     Conformance(conformance::Conformance),
 }
 
