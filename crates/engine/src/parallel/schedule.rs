@@ -35,10 +35,10 @@ const OFTEN: u32 = ONE / 2;
 
 /// Above this share, one chunk in [`PROBE`] is run ahead, to find out whether
 /// it is worth it again.
-const MOSTLY: u32 = ONE / 4 * 3;
+const MOSTLY: u32 = ONE / 8 * 5;
 
 /// See [`MOSTLY`].
-const PROBE: u32 = 8;
+const PROBE: u32 = 24;
 
 pub(super) struct Schedule {
     chunks: u32,
