@@ -4,7 +4,6 @@ use polity_kernel::{
     Decoded, EndOfBlock, Executed, Halt, Kernel, Machine, Machines, Scratch, Totals,
     TransactionOutput, View,
 };
-use polity_types::MachineKind;
 
 /// Executes a block's transactions one after the other.
 ///
@@ -57,9 +56,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn execute(&mut self) -> Result<(), BlockError> {
         let Self { machines, block, .. } = *self;
-        self.output.begin = begin(machines, block, &mut self.state, self.scratch)?;
-        self.output.totals = no_totals(machines);
-        self.output.transactions = Vec::with_capacity(block.transactions.len());
+        self.output = begin(machines, block, &mut self.state, self.scratch)?;
         for (index, tx) in block.transactions.iter().enumerate() {
             self.transaction(index, tx)?;
         }
@@ -74,12 +71,7 @@ impl<'a> Run<'a> {
 
     fn transaction(&mut self, index: usize, tx: &Decoded) -> Result<(), BlockError> {
         let place = Place::Transaction(index, tx.hash);
-        let used = self.output.totals_of(tx.machine);
-        if let Some(machine) = self.machines.get(tx.machine) {
-            machine
-                .admit(tx, &used, &self.block.context)
-                .map_err(|invalid| BlockError::Invalid { place, invalid })?;
-        }
+        self.output.admit(self.machines, self.block, place, tx)?;
         let limit = self.block.transaction_limit;
         let output = match self.kernel().transact(tx, limit).map_err(at(place))? {
             Executed::Included(output) => output,
@@ -90,31 +82,32 @@ impl<'a> Run<'a> {
         self.state
             .apply_with(&output.effects, self.scratch.records())
             .map_err(|error| BlockError::Overlay { place, error })?;
-        let totals = self.output.totals.iter_mut().find(|(kind, _)| *kind == tx.machine);
-        if let Some((_, totals)) = totals {
-            totals.add(&output.receipt);
-        }
-        self.output.transactions.push(output);
+        self.output.include(tx, output);
         Ok(())
     }
 }
 
-/// Runs every machine's work before the first transaction.
+/// Runs every machine's work before the first transaction: the output of the
+/// block so far, with room for its transactions.
 pub(crate) fn begin(
     machines: &Machines,
     block: &Block,
     state: &mut Overlay<'_>,
     scratch: &mut Scratch,
-) -> Result<Vec<SystemOutput>, BlockError> {
-    let mut outputs = Vec::new();
+) -> Result<BlockOutput, BlockError> {
+    let mut output = BlockOutput {
+        transactions: Vec::with_capacity(block.transactions.len()),
+        ..BlockOutput::default()
+    };
     for machine in machines.iter().map(Machine::kind) {
         let place = Place::Begin(machine);
         let kernel = Kernel::new(machines, &block.context, state, scratch);
         let effects = kernel.begin_block(machine).map_err(at(place))?;
         state.apply(&effects).map_err(|error| BlockError::Overlay { place, error })?;
-        outputs.push(SystemOutput { machine, effects, end: EndOfBlock::default() });
+        output.begin.push(SystemOutput { machine, effects, end: EndOfBlock::default() });
+        output.totals.push((machine, Totals::default()));
     }
-    Ok(outputs)
+    Ok(output)
 }
 
 /// Runs every machine's work after the last transaction.
@@ -134,11 +127,6 @@ pub(crate) fn end(
         outputs.push(SystemOutput { machine, effects, end });
     }
     Ok(outputs)
-}
-
-/// What every machine's transactions used before the first one.
-pub(crate) fn no_totals(machines: &Machines) -> Vec<(MachineKind, Totals)> {
-    machines.iter().map(|machine| (machine.kind(), Totals::default())).collect()
 }
 
 pub(crate) fn at(place: Place) -> impl Fn(Halt) -> BlockError {

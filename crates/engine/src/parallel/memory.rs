@@ -183,7 +183,8 @@ impl AccountVersions {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks, also after a panic.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What a panicking worker left half-done is a failed block anyway.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

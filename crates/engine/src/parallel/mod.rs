@@ -23,7 +23,7 @@ mod schedule;
 
 use crate::{
     Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential,
-    sequential::{at, begin, end, no_totals},
+    sequential::{at, begin, end},
 };
 use alloc::{format, string::String, vec::Vec};
 use core::{
@@ -33,15 +33,15 @@ use core::{
     ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use memory::{Memory, Shards};
+use memory::{Memory, Shards, lock};
 use polity_kernel::{
-    Executed, Halt, Invalid, Kernel, Machines, Scratch, Totals, TransactionOutput, View, ViewError,
+    Decoded, Executed, Halt, Kernel, Machines, Scratch, TransactionOutput, View, ViewError,
 };
-use polity_types::{Effects, MachineKind};
+use polity_types::Effects;
 use schedule::{Schedule, Turn};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
+    sync::{Mutex, PoisonError, TryLockError},
 };
 
 /// See [`Parallel::with_least_gas`]. Waking the workers costs as much as
@@ -180,7 +180,7 @@ impl Parallel {
             return Ok((output, Statistics { transactions, executions, sequential: true }));
         }
         let mut base = Overlay::over(view);
-        let begin = begin(machines, block, &mut base, &mut self.scratch)?;
+        let output = begin(machines, block, &mut base, &mut self.scratch)?;
         let chunks = chunks(block, gas, self.threads);
         let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let run = Run {
@@ -191,11 +191,7 @@ impl Parallel {
             results: chunks.iter().map(|_| Mutex::default()).collect(),
             chunks,
             executions: AtomicUsize::new(0),
-            commit: Mutex::new(Commit {
-                outputs: Vec::with_capacity(transactions),
-                totals: no_totals(machines),
-                error: None,
-            }),
+            commit: Mutex::new(Commit { output, error: None }),
             observer,
         };
         let workers = self.threads.min(units);
@@ -208,17 +204,15 @@ impl Parallel {
         });
         let Run { memory, commit, executions, .. } = run;
         let executions = executions.into_inner();
-        let Commit { outputs: transactions, totals, error } =
+        let Commit { mut output, error } =
             commit.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = error {
             return Err(error);
         }
         let after = memory.committed();
         let mut state = Overlay::over(&after);
-        let end = end(machines, block, &mut state, &mut self.scratch, &transactions)?;
-        let statistics =
-            Statistics { transactions: transactions.len(), executions, sequential: false };
-        Ok((BlockOutput { begin, transactions, end, totals }, statistics))
+        output.end = end(machines, block, &mut state, &mut self.scratch, &output.transactions)?;
+        Ok((output, Statistics { transactions, executions, sequential: false }))
     }
 }
 
@@ -239,8 +233,8 @@ struct Run<'b> {
 }
 
 struct Commit {
-    outputs: Vec<TransactionOutput>,
-    totals: Vec<(MachineKind, Totals)>,
+    /// What is final, but for the block's end.
+    output: BlockOutput,
     error: Option<BlockError>,
 }
 
@@ -259,10 +253,6 @@ fn chunks(block: &Block, gas: u64, threads: u32) -> Vec<Range<u32>> {
         }
     }
     chunks
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One of the threads of a run.
@@ -289,7 +279,7 @@ impl Run<'_> {
         // A panic of the engine's own: the others must not wait for this one.
         if let Err(panic) = worked {
             let mut commit = lock(&self.commit);
-            let index = commit.outputs.len();
+            let index = commit.output.transactions.len();
             let halt = Halt::Fault(format!("a worker panicked: {}", message(&*panic)));
             commit.error.get_or_insert(BlockError::Halt { place: self.place(index), halt });
             self.schedule.stop();
@@ -316,12 +306,15 @@ impl Run<'_> {
         Place::Transaction(index, hash)
     }
 
+    fn transaction(&self, index: u32) -> Result<&Decoded, Halt> {
+        let missing = || Halt::Fault(format!("the block has no transaction {index}"));
+        self.block.transactions.get(index as usize).ok_or_else(missing)
+    }
+
     /// Runs a transaction on what the ones before it have written so far, all
     /// of which is committed in its `turn`.
     fn attempt(&self, index: u32, turn: bool, worker: &mut Worker<'_>) -> Attempt {
-        let Some(tx) = self.block.transactions.get(index as usize) else {
-            return Err(Halt::Fault(format!("the block has no transaction {index}")));
-        };
+        let tx = self.transaction(index)?;
         let view = if turn { self.memory.committed() } else { self.memory.ahead(index, tx) };
         worker.executions += 1;
         let number = worker.number as usize;
@@ -421,7 +414,8 @@ impl Run<'_> {
         worker: &mut Worker<'_>,
     ) -> Result<(), BlockError> {
         let place = self.place(index as usize);
-        self.admit(index, commit)?;
+        let tx = self.transaction(index).map_err(at(place))?;
+        commit.output.admit(self.machines, self.block, place, tx)?;
         let attempt = match ahead {
             None => self.attempt(index, true, worker),
             Some(ahead) => {
@@ -451,21 +445,9 @@ impl Run<'_> {
         {
             return Err(BlockError::Overlay { place, error: OverlayError::Balance(account) });
         }
-        commit.accept(&output);
         self.observer.committed(index as usize, &output);
-        commit.outputs.push(output);
+        commit.output.include(tx, output);
         Ok(())
-    }
-
-    /// The machine's own block limits, by what is committed.
-    fn admit(&self, index: u32, commit: &Commit) -> Result<(), BlockError> {
-        let Some(tx) = self.block.transactions.get(index as usize) else { return Ok(()) };
-        let Some(machine) = self.machines.get(tx.machine) else { return Ok(()) };
-        let used = commit.totals.iter().find(|(kind, _)| *kind == tx.machine);
-        let used = used.map(|(_, used)| *used).unwrap_or_default();
-        let admitted: Result<(), Invalid> = machine.admit(tx, &used, &self.block.context);
-        let place = self.place(index as usize);
-        admitted.map_err(|invalid| BlockError::Invalid { place, invalid })
     }
 
     /// Whether running the transaction now would give the same.
@@ -475,15 +457,6 @@ impl Run<'_> {
             Ok(Executed::Invalid { relied, .. }) => Ok(self.memory.holds(relied)?),
             // What it relied on is not known.
             Err(_) => Ok(false),
-        }
-    }
-}
-
-impl Commit {
-    fn accept(&mut self, output: &TransactionOutput) {
-        let machine = output.receipt.machine;
-        if let Some((_, totals)) = self.totals.iter_mut().find(|(kind, _)| *kind == machine) {
-            totals.add(&output.receipt);
         }
     }
 }
