@@ -83,12 +83,14 @@ impl AccountEffects {
             && self.balance_delta.apply(cells.balance).is_some()
     }
 
-    /// Adds what a later execution relied on and changed, so that these become
+    /// Adds what the next execution relied on and changed, so that these become
     /// the effects of both together. `before` is the account as the first
-    /// execution saw it, `after` as the second left it.
+    /// execution saw it, `after` as the second left it, which saw what the first
+    /// had left.
     ///
     /// The sum may rely on more than both of its parts, never on less. `None`
-    /// means that no sum fits the types; these effects are then of no use.
+    /// means that no account's balance allows both; these effects are then of no
+    /// use.
     pub fn then(
         &mut self,
         next: &Self,
