@@ -62,7 +62,7 @@ impl Engines {
         threads: usize,
         delay: Option<u64>,
     ) -> Option<Difference> {
-        Difference::between(&block.expected, &self.execute(block, threads, delay))
+        Difference::between(block.expected.as_ref(), self.execute(block, threads, delay).as_ref())
     }
 }
 

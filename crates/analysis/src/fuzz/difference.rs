@@ -29,8 +29,8 @@ impl std::error::Error for Difference {}
 impl Difference {
     /// Compares two results of the same block.
     pub fn between(
-        expected: &Result<BlockOutput, BlockError>,
-        found: &Result<BlockOutput, BlockError>,
+        expected: Result<&BlockOutput, &BlockError>,
+        found: Result<&BlockOutput, &BlockError>,
     ) -> Option<Self> {
         let difference = match (expected, found) {
             (Ok(expected), Ok(found)) => return Self::between_outputs(expected, found),
@@ -159,7 +159,7 @@ mod tests {
         let outputs = (0..).filter_map(|seed| RandomBlock::new(seed, 20).unwrap().expected.ok());
         let large = |output: &BlockOutput| output.transactions.len() >= 3;
         let expected = outputs.into_iter().find(large).unwrap();
-        assert_eq!(Difference::between(&Ok(expected.clone()), &Ok(expected.clone())), None);
+        assert_eq!(Difference::between(Ok(&expected), Ok(&expected.clone())), None);
 
         let mut found = expected.clone();
         let account = &mut found.transactions[1].effects.accounts[0];
@@ -173,6 +173,11 @@ mod tests {
         found.transactions[2].receipt.gas_used += 1;
         let difference = Difference::between_outputs(&expected, &found).unwrap();
         assert_eq!(difference.what, "gas used of the receipt");
+
+        let place = polity_engine::Place::End(polity_evm::KIND);
+        let error = BlockError::Halt { place, halt: polity_kernel::Halt::Fault("none".into()) };
+        let difference = Difference::between(Ok(&expected), Err(&error)).unwrap();
+        assert_eq!((&*difference.place, &*difference.what), ("block", "error"));
 
         let mut found = expected.clone();
         found.transactions.pop();
