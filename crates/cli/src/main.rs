@@ -6,6 +6,7 @@
 
 mod conformance;
 mod fetch;
+mod fuzz;
 mod output;
 mod run;
 mod schedule;
@@ -31,6 +32,7 @@ enum Command {
     Run(run::Run),
     Fetch(fetch::Fetch),
     Conformance(conformance::Conformance),
+    Fuzz(fuzz::Fuzz),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Fetch(fetch) => fetch.run(),
         Command::Conformance(conformance) => conformance.run(),
+        Command::Fuzz(fuzz) => fuzz.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

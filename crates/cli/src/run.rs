@@ -3,8 +3,9 @@
 
 use crate::{output, schedule::Recorder};
 use clap::{Args, ValueEnum};
-use eyre::{Context, bail};
-use polity_engine::{BlockOutput, Parallel, Sequential, Statistics};
+use eyre::{Context, bail, eyre};
+use polity_analysis::fuzz::Difference;
+use polity_engine::{BlockError, BlockOutput, Parallel, Sequential, Statistics};
 use polity_replay::{
     Compared, ExecuteError, FolderPath, Library, Replay, Verdict, discover, unpacked,
 };
@@ -59,6 +60,11 @@ pub(crate) struct Run {
     /// Threads of parallel execution [default: as many as the machine runs at once].
     #[arg(long, env = "POLITY_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
+
+    /// Execute blocks whose transactions may use less gas than this together
+    /// sequentially [default: what takes longer than sharing it out].
+    #[arg(long, env = "POLITY_LEAST_GAS", value_name = "GAS")]
+    least_gas: Option<u64>,
 
     /// Draw the parallel execution of the one given block: workers over time,
     /// what ran again, and who waited for whom.
@@ -184,7 +190,14 @@ impl Run {
         };
         let parallel = match self.mode {
             Mode::Sequential if self.schedule.is_none() => None,
-            _ => Some((Parallel::new(threads)?, threads.get())),
+            _ => {
+                let engine = Parallel::new(threads)?;
+                let engine = match self.least_gas {
+                    Some(gas) => engine.with_least_gas(gas),
+                    None => engine,
+                };
+                Some((engine, threads.get()))
+            }
         };
         let sequential = (self.mode != Mode::Parallel).then(Sequential::new);
         Ok(Engines { sequential, parallel })
@@ -197,28 +210,39 @@ impl Run {
         engines: &mut Engines,
     ) -> eyre::Result<Row> {
         let replay = Replay::new(&library.open(folder)?)?;
-        let sequential = match &mut engines.sequential {
-            Some(engine) => Some(self.best(|| replay.execute(engine))?),
-            None => None,
+        let Replay { machines, state, block, .. } = &replay;
+        let sequential = engines
+            .sequential
+            .as_mut()
+            .map(|engine| self.best(|| engine.execute(machines, state, block), |_| {}));
+        let mut difference = None;
+        let parallel = engines.parallel.as_mut().map(|(engine, threads)| {
+            // What depends on chance may show in one repetition alone.
+            let compare = |found: &Result<(BlockOutput, Statistics), BlockError>| {
+                if let (Some(sequential), None) = (&sequential, &difference) {
+                    let found = found.as_ref().map(|(output, _)| output);
+                    difference = Difference::between(sequential.result.as_ref(), found);
+                }
+            };
+            let timed = self.best(|| engine.execute_with(machines, state, block, &()), compare);
+            (timed, *threads)
+        });
+        let failed = |error: BlockError| match &difference {
+            Some(difference) => eyre!("parallel execution differs from sequential: {difference}"),
+            None => ExecuteError::from(error).into(),
         };
-        let parallel = match &mut engines.parallel {
-            Some((engine, threads)) => {
-                let Replay { machines, state, block, .. } = &replay;
-                let execute =
-                    || engine.execute_with(machines, state, block, &()).map_err(ExecuteError::from);
-                Some((self.best(execute)?, *threads))
-            }
-            None => None,
-        };
+        let sequential = sequential.map(Timed::transpose).transpose().map_err(failed)?;
+        let parallel = parallel
+            .map(|(timed, threads)| timed.transpose().map(|timed| (timed, threads)))
+            .transpose()
+            .map_err(failed)?;
         if let (Some(file), Some((engine, _))) = (&self.schedule, &mut engines.parallel) {
             draw(file, engine, &replay)?;
         }
-        let mut differences = Vec::new();
-        if let (Some(sequential), Some((parallel, _))) = (&sequential, &parallel)
-            && let Some(place) = first_difference(&sequential.result, &parallel.result.0)
-        {
-            differences.push(format!("parallel execution differs from sequential: {place}"));
-        }
+        let differences = difference
+            .map(|difference| format!("parallel execution differs from sequential: {difference}"))
+            .into_iter()
+            .collect();
         let parallel_row = parallel
             .as_ref()
             .map(|(parallel, threads)| ParallelRow::new(parallel, *threads, sequential.as_ref()));
@@ -231,22 +255,30 @@ impl Run {
         Ok(Row::new(&replay, &verdict, wall, parallel_row, differences))
     }
 
-    /// The fastest of the repetitions.
-    fn best<T, E>(&self, mut execute: impl FnMut() -> Result<T, E>) -> Result<Timed<T>, E> {
+    /// The fastest of the repetitions, with the result of the last. `look` sees all results.
+    fn best<T>(&self, mut execute: impl FnMut() -> T, mut look: impl FnMut(&T)) -> Timed<T> {
         let mut timed = || {
             let (start, before) = (Instant::now(), processor_time());
-            let result = execute()?;
-            let processor = processor_time().saturating_sub(before);
-            Ok(Timed { result, wall: start.elapsed(), processor })
+            let result = execute();
+            let (wall, processor) = (start.elapsed(), processor_time().saturating_sub(before));
+            look(&result);
+            Timed { result, wall, processor }
         };
-        let mut best: Timed<T> = timed()?;
+        let mut best = timed();
         for _ in 1..self.repeat {
-            let again = timed()?;
+            let again = timed();
             best.wall = best.wall.min(again.wall);
             best.processor = best.processor.min(again.processor);
             best.result = again.result;
         }
-        Ok(best)
+        best
+    }
+}
+
+impl<T, E> Timed<Result<T, E>> {
+    fn transpose(self) -> Result<Timed<T>, E> {
+        let Self { result, wall, processor } = self;
+        result.map(|result| Timed { result, wall, processor })
     }
 }
 
@@ -265,19 +297,6 @@ fn draw(file: &Path, engine: &mut Parallel, replay: &Replay) -> eyre::Result<()>
 /// The processor time of all threads so far.
 fn processor_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
-}
-
-/// Where two outputs of the same block first differ.
-fn first_difference(one: &BlockOutput, other: &BlockOutput) -> Option<String> {
-    if one == other {
-        return None;
-    }
-    let differs = one.transactions.iter().zip(&other.transactions).position(|(a, b)| a != b);
-    Some(match differs {
-        Some(index) => format!("transaction {index}"),
-        None if one.begin != other.begin => "begin of the block".into(),
-        None => "end of the block".into(),
-    })
 }
 
 impl ParallelRow {

@@ -143,6 +143,10 @@ fn paths_and_arguments_that_are_wrong() {
         vec!["run", "/does/not/exist", "--repeat", "0"],
         vec!["fetch", "--rpc-url", "http://127.0.0.1:9", "--block", "soon"],
         vec!["conformance", "evm", "/does/not/exist"],
+        vec!["fuzz", "parallel", "--time", "soon"],
+        vec!["fuzz", "parallel", "--time", "1s", "--blocks", "1"],
+        vec!["fuzz", "parallel", "--threads", "0"],
+        vec!["fuzz", "parallel", "--write-block", "/dev/null"],
         vec!["unknown"],
     ] {
         let output = polity(&arguments);
@@ -153,8 +157,59 @@ fn paths_and_arguments_that_are_wrong() {
 }
 
 #[test]
+fn random_blocks_are_equal() {
+    let blocks = ["fuzz", "parallel", "--seed", "11", "--blocks", "6", "--transactions", "20"];
+    let json = polity(&[&blocks[..], &["--threads", "2,3", "--json"]].concat());
+    assert_eq!(json.status.code(), Some(0), "{}", stderr(&json));
+    assert!(stderr(&json).contains("the first seed is 11"), "{}", stderr(&json));
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let number = |path: &str| value.pointer(path).and_then(serde_json::Value::as_u64).unwrap();
+    assert_eq!(value.get("equal").unwrap(), true);
+    assert_eq!((number("/firstSeed"), number("/blocks")), (11, 6));
+    assert!(number("/transactions") > 6);
+    for (index, threads) in [(0, 2), (1, 3)] {
+        assert_eq!(number(&format!("/threads/{index}/threads")), threads);
+        // Without delays and with them.
+        assert_eq!(number(&format!("/threads/{index}/runs")), 12);
+        let executions = number(&format!("/threads/{index}/executions"));
+        assert!(executions >= number(&format!("/threads/{index}/transactions")));
+    }
+    let table = polity(&[&blocks[..], &["--threads", "2"]].concat());
+    assert_eq!(table.status.code(), Some(0), "{}", stderr(&table));
+    assert!(stdout(&table).contains("seeds 11 to 16 | 6 blocks"), "{}", stdout(&table));
+    assert!(stdout(&table).contains("all equal"), "{}", stdout(&table));
+    let drawn = polity(&["fuzz", "parallel", "--time", "1s", "--threads", "2"]);
+    assert_eq!(drawn.status.code(), Some(0), "{}", stderr(&drawn));
+    assert!(stdout(&drawn).contains("all equal"), "{}", stdout(&drawn));
+}
+
+#[test]
+fn a_random_block_runs_in_both_modes() {
+    let place = tempfile::tempdir().unwrap();
+    for seed in ["11", "12", "13"] {
+        let target = place.path().join(format!("seed-{seed}"));
+        let path = target.to_str().unwrap();
+        let write = ["fuzz", "parallel", "--seed", seed, "--write-block", path];
+        let written = polity(&write);
+        assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
+        assert_eq!(stdout(&written), "");
+        let again = polity(&write);
+        assert_eq!(again.status.code(), Some(2), "an existing folder was replaced");
+        let run = ["run", path, "--json", "--mode", "both", "--threads", "4"];
+        let run = polity(&[&run[..], &["--least-gas", "0", "--repeat", "3"]].concat());
+        assert_eq!(run.status.code(), Some(0), "{}{}", stdout(&run), stderr(&run));
+        let value: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        let block = value.pointer("/blocks/0").unwrap();
+        assert_eq!(block.get("receiptsRootEqual").unwrap(), true);
+        assert_eq!(block.pointer("/parallel/sequential").unwrap(), false);
+    }
+}
+
+#[test]
 fn help_has_examples() {
-    for command in [vec!["run"], vec!["fetch"], vec!["conformance", "evm"]] {
+    for command in
+        [vec!["run"], vec!["fetch"], vec!["conformance", "evm"], vec!["fuzz", "parallel"]]
+    {
         let output = polity(&[&command[..], &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Examples:"), "{command:?}");

@@ -45,7 +45,10 @@ impl Chain {
 /// The newest fork that is active on a development chain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DevFork {
-    /// The merge and everything before it.
+    /// The market for fees, and everything before it: the last fork with proof of work, but for
+    /// delays of the difficulty bomb.
+    London,
+    /// The merge.
     Paris,
     /// Withdrawals.
     Shanghai,
@@ -66,6 +69,7 @@ impl DevFork {
     /// The fork that anvil's `anvil_nodeInfo` calls by this name, in any case.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
+            "london" => Self::London,
             "paris" | "merge" => Self::Paris,
             "shanghai" => Self::Shanghai,
             "cancun" => Self::Cancun,
@@ -78,10 +82,20 @@ impl DevFork {
     }
 }
 
-/// The genesis of a development chain: merged, and every fork through `newest` active from block 0.
-/// It has no accounts.
+impl TryFrom<Fork> for DevFork {
+    type Error = Fork;
+
+    /// The same fork; the fork itself where no development chain has it as its newest.
+    fn try_from(fork: Fork) -> Result<Self, Fork> {
+        Self::from_name(fork.name()).ok_or(fork)
+    }
+}
+
+/// The genesis of a development chain: every fork through `newest` active from block 0, the merge
+/// among them unless `newest` is London. It has no accounts.
 pub fn dev_genesis(chain_id: u64, newest: DevFork) -> Genesis {
     let since = |fork: DevFork| (newest >= fork).then_some(0);
+    let merged = newest >= DevFork::Paris;
     let config = ChainConfig {
         chain_id,
         homestead_block: Some(0),
@@ -96,17 +110,17 @@ pub fn dev_genesis(chain_id: u64, newest: DevFork) -> Genesis {
         muir_glacier_block: Some(0),
         berlin_block: Some(0),
         london_block: Some(0),
-        arrow_glacier_block: Some(0),
-        gray_glacier_block: Some(0),
-        merge_netsplit_block: Some(0),
+        arrow_glacier_block: since(DevFork::Paris),
+        gray_glacier_block: since(DevFork::Paris),
+        merge_netsplit_block: since(DevFork::Paris),
         shanghai_time: since(DevFork::Shanghai),
         cancun_time: since(DevFork::Cancun),
         prague_time: since(DevFork::Prague),
         osaka_time: since(DevFork::Osaka),
         bpo1_time: since(DevFork::Bpo1),
         bpo2_time: since(DevFork::Bpo2),
-        terminal_total_difficulty: Some(U256::ZERO),
-        terminal_total_difficulty_passed: true,
+        terminal_total_difficulty: merged.then_some(U256::ZERO),
+        terminal_total_difficulty_passed: merged,
         blob_schedule: [(DevFork::Bpo1, Fork::Bpo1), (DevFork::Bpo2, Fork::Bpo2)]
             .into_iter()
             .filter(|(fork, _)| newest >= *fork)
@@ -153,12 +167,14 @@ mod tests {
 
     #[test]
     fn a_dev_genesis_round_trips_as_json() {
-        for newest in [DevFork::Paris, DevFork::Osaka, DevFork::Bpo2] {
-            let genesis = dev_genesis(31337, newest);
+        for fork in [Fork::London, Fork::Paris, Fork::Osaka, Fork::Bpo2] {
+            let genesis = dev_genesis(31337, fork.try_into().unwrap());
             let text = serde_json::to_vec(&genesis).unwrap();
             assert_eq!(json::parse::<Genesis>(&text).unwrap(), genesis);
-            polity_evm::genesis::GenesisBlock::new(&genesis).unwrap();
+            let block = polity_evm::genesis::GenesisBlock::new(&genesis).unwrap();
+            assert_eq!(block.spec.fork_at(1, 1), fork);
         }
+        assert_eq!(DevFork::try_from(Fork::Berlin), Err(Fork::Berlin));
         assert_eq!(dev_genesis(1, DevFork::Cancun).config.prague_time, None);
     }
 

@@ -1,6 +1,6 @@
 //! The contracts' sources and what is made of them.
 
-use alloy_primitives::{Bytes, U256, keccak256};
+use alloy_primitives::Bytes;
 
 use super::{ChainError, assemble, deployment};
 
@@ -65,11 +65,4 @@ pub(super) fn wallet() -> Result<Bytes, ChainError> {
 /// The code that deploys an oracle.
 pub(super) fn oracle() -> Result<Bytes, ChainError> {
     build(&ORACLE, None)
-}
-
-/// The input of a call by Solidity's ABI, with arguments of one word each.
-pub(super) fn call(signature: &str, arguments: &[U256]) -> Bytes {
-    let selector: Vec<u8> = keccak256(signature).iter().take(4).copied().collect();
-    let words = arguments.iter().flat_map(|word| word.to_be_bytes::<32>());
-    selector.into_iter().chain(words).collect()
 }

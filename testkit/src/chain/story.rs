@@ -6,6 +6,7 @@ use alloy_eips::{
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
 };
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
+use polity_analysis::abi::{self, word};
 
 use super::{
     ChainError, Key,
@@ -17,10 +18,6 @@ const ETHER: u64 = 1_000_000_000_000_000_000;
 
 fn ether(amount: u64) -> U256 {
     U256::from(ETHER) * U256::from(amount)
-}
-
-fn word(address: Address) -> U256 {
-    U256::from_be_bytes(address.into_word().0)
 }
 
 /// A call without a value.
@@ -65,16 +62,16 @@ impl Draft {
 }
 
 fn send(from: Key, token: Address, to: Address, amount: U256) -> Draft {
-    call(from, token, contracts::call("transfer(address,uint256)", &[word(to), amount]))
+    call(from, token, abi::call("transfer(address,uint256)", &[word(to), amount]))
 }
 
 fn approve(from: Key, token: Address, spender: Address, amount: U256) -> Draft {
-    call(from, token, contracts::call("approve(address,uint256)", &[word(spender), amount]))
+    call(from, token, abi::call("approve(address,uint256)", &[word(spender), amount]))
 }
 
 fn swap(from: Key, pair: Address, amount: U256, side: u64, minimum: U256) -> Draft {
     let arguments = [amount, U256::from(side), minimum];
-    call(from, pair, contracts::call("swap(uint256,uint256,uint256)", &arguments))
+    call(from, pair, abi::call("swap(uint256,uint256,uint256)", &arguments))
 }
 
 fn withdrawal(index: u64, address: Address, gwei: u64) -> Withdrawal {
@@ -136,12 +133,12 @@ pub(super) fn tell(chain: &mut Builder) -> Result<(), ChainError> {
         drafts.push(send(alice, silver, key.address(), thousand).form(Form::Legacy));
     }
     drafts.push(send(grace, gold, bob.address(), U256::ONE).ends(End::Revert));
-    let unknown = contracts::call("mint(uint256)", &[U256::ONE]);
+    let unknown = abi::call("mint(uint256)", &[U256::ONE]);
     drafts.push(call(heidi, gold, unknown).ends(End::Revert));
     drafts.push(send(bob, gold, stranger, ether(5)));
     drafts.push(approve(bob, gold, carol.address(), ether(7)));
     let from_bob = [word(bob.address()), word(dave.address()), ether(6)];
-    let take = contracts::call("transferFrom(address,address,uint256)", &from_bob);
+    let take = abi::call("transferFrom(address,address,uint256)", &from_bob);
     drafts.push(call(carol, gold, take.clone()));
     drafts.push(call(carol, gold, take).ends(End::Revert));
     chain.block(drafts, vec![])?;
@@ -149,7 +146,7 @@ pub(super) fn tell(chain: &mut Builder) -> Result<(), ChainError> {
     // 4: the market, at an address known before (EIP-1014), and its liquidity.
     let input: Bytes = [salt.as_slice(), pair_code.as_ref()].concat().into();
     let liquidity = ether(100_000);
-    let add = contracts::call("add(uint256,uint256)", &[liquidity, liquidity]);
+    let add = abi::call("add(uint256,uint256)", &[liquidity, liquidity]);
     let mut drafts = vec![
         call(bob, factory, input.clone()).gas(2_000_000),
         call(bob, factory, input).gas(2_000_000).ends(End::Revert),
@@ -184,7 +181,7 @@ pub(super) fn tell(chain: &mut Builder) -> Result<(), ChainError> {
         .iter()
         .flat_map(|word| word.to_be_bytes::<32>())
         .collect();
-    let transfer = contracts::call("transfer(address,uint256)", &[word(grace.address()), ether(3)]);
+    let transfer = abi::call("transfer(address,uint256)", &[word(grace.address()), ether(3)]);
     let head = [word(silver), U256::ZERO].map(|word| word.to_be_bytes::<32>()).concat();
     let batch: Bytes = [head.as_slice(), transfer.as_ref()].concat().into();
     chain.block(

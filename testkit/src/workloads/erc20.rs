@@ -1,11 +1,12 @@
 //! Transfers of a token: OpenZeppelin's ERC-20.
 
 use alloy_primitives::{Address, Bytes, U256};
+use polity_analysis::abi::{call, word};
 
 use super::{
     Rng, Workload, WorkloadError, address,
     artifacts::Artifact,
-    setup::{Message, Setup, call_data, word},
+    setup::{Message, Setup},
 };
 
 /// How many transfers take about 1,000,000,000 gas.
@@ -33,7 +34,7 @@ pub(super) fn token_arguments(owner: Address) -> [U256; 8] {
 
 /// The input of `transfer`.
 pub(super) fn transfer(to: Address, amount: u64) -> Bytes {
-    call_data("transfer(address,uint256)", &[word(to), U256::from(amount)])
+    call("transfer(address,uint256)", &[word(to), U256::from(amount)])
 }
 
 /// Transfers between `people`, numbered, who all hold the token.

@@ -15,7 +15,6 @@
 pub mod artifacts;
 pub mod erc20;
 pub mod raw;
-mod rng;
 mod setup;
 pub mod swaps;
 
@@ -29,7 +28,7 @@ use polity_kernel::{BlockContext, Inputs, Machines};
 use polity_types::{AccountRecord, Resources};
 use revm::context::TxEnv;
 
-pub use rng::Rng;
+pub use polity_analysis::Rng;
 
 /// The chain that every workload is of.
 pub const CHAIN_ID: u64 = 31_337;

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use alloy_primitives::{Address, Bytes, TxKind, U256, keccak256};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
+use polity_analysis::abi;
 use polity_engine::{Overlay, Sequential};
 use polity_kernel::Machines;
 use polity_types::Receipt;
@@ -34,7 +35,7 @@ impl Message {
     }
 
     pub(super) fn create(from: Address, code: &Bytes, arguments: &[U256]) -> Self {
-        let data = [code.as_ref(), &words(arguments)].concat().into();
+        let data = [code.as_ref(), &abi::words(arguments)].concat().into();
         Self { from, to: TxKind::Create, data }
     }
 }
@@ -102,19 +103,4 @@ impl Setup {
     pub(super) fn finish(self) -> Overlay<'static> {
         self.state
     }
-}
-
-/// The input of a call by Solidity's ABI, with arguments of one word each.
-pub(super) fn call_data(signature: &str, arguments: &[U256]) -> Bytes {
-    let selector: Vec<u8> = keccak256(signature).iter().take(4).copied().collect();
-    [selector, words(arguments)].concat().into()
-}
-
-fn words(arguments: &[U256]) -> Vec<u8> {
-    arguments.iter().flat_map(|word| word.to_be_bytes::<32>()).collect()
-}
-
-/// An address as an argument.
-pub(super) fn word(address: Address) -> U256 {
-    U256::from_be_bytes(address.into_word().0)
 }

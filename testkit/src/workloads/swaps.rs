@@ -1,12 +1,13 @@
 //! Swaps on Uniswap V3, through its router.
 
 use alloy_primitives::{Address, Bytes, U256};
+use polity_analysis::abi::{call, word};
 
 use super::{
     Workload, WorkloadError, address,
     artifacts::Artifact,
     erc20::{token_arguments, transfer},
-    setup::{Message, Setup, call_data, word},
+    setup::{Message, Setup},
 };
 
 /// How many swaps pevm's published workload has.
@@ -44,7 +45,7 @@ fn trader(index: usize) -> Address {
 }
 
 fn approve(owner: Address, token: Address, spender: Address) -> Message {
-    Message::call(owner, token, call_data("approve(address,uint256)", &[word(spender), U256::MAX]))
+    Message::call(owner, token, call("approve(address,uint256)", &[word(spender), U256::MAX]))
 }
 
 impl Exchange {
@@ -80,7 +81,7 @@ impl Exchange {
             .map(|[one, other]| Pair { low: *one.min(other), high: *one.max(other) })
             .collect();
         let messages = owners.iter().zip(&pairs).flat_map(|(owner, pair)| {
-            let create = call_data(
+            let create = call(
                 "createAndInitializePoolIfNecessary(address,address,uint24,uint160)",
                 &[word(pair.low), word(pair.high), U256::from(FEE), SQRT_PRICE],
             );
@@ -111,7 +112,7 @@ impl Exchange {
             U256::ZERO,
             U256::ZERO,
         ];
-        Message::call(trader, self.router, call_data(signature, &arguments))
+        Message::call(trader, self.router, call(signature, &arguments))
     }
 }
 
@@ -119,7 +120,7 @@ impl Exchange {
 fn mint(pair: Pair, owner: Address) -> Bytes {
     let tick = U256::from(TICK);
     let liquidity = U256::from(LIQUIDITY);
-    call_data(
+    call(
         "mint((address,address,uint24,int24,int24,uint256,uint256,uint256,uint256,address,uint256))",
         &[
             word(pair.low),

@@ -174,7 +174,14 @@ impl<'h> Handler for SessionHandler<'h> {
         // An amount that overflows is refused whatever the balance is.
         let most = tx.max_balance_spending().unwrap_or_default();
         journal.rely_payer(tx.caller(), most)?;
-        pre_execution::validate_against_state_and_deduct_caller(evm.ctx())
+        let validated: Result<(), Error> =
+            pre_execution::validate_against_state_and_deduct_caller(evm.ctx());
+        if let Err(Error::Transaction(InvalidTransaction::LackOfFundForMaxFee { .. })) = validated {
+            // The refusal names the balance.
+            let (tx, journal) = evm.ctx().tx_journal_mut();
+            journal.rely_exact_balance(tx.caller())?;
+        }
+        validated
     }
 
     fn apply_eip7702_auth_list(

@@ -112,6 +112,14 @@ impl<'h> SessionJournal<'h> {
         Ok(())
     }
 
+    /// Relies on the exact balance of an account that was loaded.
+    pub(crate) fn rely_exact_balance(&mut self, address: Address) -> Result<(), DatabaseError> {
+        if let Some(mut loaded) = self.loaded(address)? {
+            loaded.rely_exact_balance()?;
+        }
+        Ok(())
+    }
+
     /// Relies on what an authorization looks at in its authority, without
     /// loading the account, which would make it warm.
     pub(crate) fn rely_authority(&mut self, authority: Address) -> Result<(), Halt> {

@@ -23,6 +23,16 @@ impl Rng {
         // The bias is of no matter for bounds far below 2^64.
         usize::try_from(self.next().checked_rem(bound as u64).unwrap_or(0)).unwrap_or(0)
     }
+
+    /// True once in `times` on average; always where `times` is 0 or 1.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// One of the values; `None` where there are none.
+    pub fn pick<'v, T>(&mut self, values: &'v [T]) -> Option<&'v T> {
+        values.get(self.below(values.len()))
+    }
 }
 
 #[cfg(test)]
@@ -37,5 +47,6 @@ mod tests {
             [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423];
         assert_eq!(numbers, published);
         assert!((0..100).all(|_| rng.below(7) < 7));
+        assert_eq!(rng.pick::<u8>(&[]), None);
     }
 }

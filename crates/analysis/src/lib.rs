@@ -1,0 +1,12 @@
+//! Analysis of contracts, and of the engines that execute them.
+//!
+//! [`fuzz`] makes random Ethereum blocks from a seed, which hold any other engine to the
+//! sequential one. [`abi`] encodes calls, and [`Rng`] draws the numbers.
+
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod fuzz;
+mod rng;
+
+pub use rng::Rng;
