@@ -20,6 +20,7 @@
 
 mod draft;
 mod memory;
+mod predictor;
 mod schedule;
 
 use crate::{
@@ -40,6 +41,7 @@ use polity_kernel::{
     Decoded, Executed, Halt, Kernel, Machines, Scratch, TransactionOutput, View, ViewError,
 };
 use polity_types::AccountRecord;
+use predictor::Predictor;
 use schedule::{Schedule, Turn};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -75,6 +77,7 @@ pub struct Parallel {
     scratch: Scratch,
     shards: Shards,
     drafts: Mutex<Vec<Draft>>,
+    predictor: Predictor,
 }
 
 /// The threads could not be started.
@@ -139,6 +142,7 @@ impl Parallel {
             scratch: Scratch::default(),
             shards: Shards::new(),
             drafts: Mutex::default(),
+            predictor: Predictor::new(),
         })
     }
 
@@ -209,6 +213,7 @@ impl Parallel {
             results: chunks.iter().map(|_| Mutex::default()).collect(),
             chunks,
             drafts: &self.drafts,
+            predictor: &self.predictor,
             executions: AtomicUsize::new(0),
             commit: Mutex::new(Commit { output, error: None }),
             observer,
@@ -246,6 +251,7 @@ struct Run<'b> {
     results: Vec<Mutex<Option<Ahead>>>,
     /// Drafts that nobody needs any more.
     drafts: &'b Mutex<Vec<Draft>>,
+    predictor: &'b Predictor,
     executions: AtomicUsize,
     /// Held by the worker at the frontier.
     commit: Mutex<Commit>,
@@ -260,7 +266,8 @@ struct Commit {
 
 /// What running a chunk ahead of its turn gave, for its first transactions.
 struct Ahead {
-    attempts: Vec<Attempt>,
+    /// `None` where a transaction was left for its turn.
+    attempts: Vec<Option<Attempt>>,
     /// The effects of those attempts that have some.
     draft: Draft,
     /// Whether the draft was shown to the chunks behind.
@@ -399,6 +406,10 @@ impl Run<'_> {
         let done = u32::try_from(ahead.attempts.len()).unwrap_or_default();
         for index in range.start.saturating_add(done)..range.end {
             let Some(tx) = self.block.transactions.get(index as usize) else { return };
+            if self.predictor.expects_conflict(tx, index) {
+                ahead.attempts.push(None);
+                continue;
+            }
             let view = self.memory.ahead(&ahead.draft, version(&range), tx);
             let attempt = self.attempt(index, false, &view, worker);
             match &attempt {
@@ -416,7 +427,7 @@ impl Run<'_> {
                 }
                 _ => {}
             }
-            ahead.attempts.push(attempt);
+            ahead.attempts.push(Some(attempt));
         }
         // In its turn it is committed at once.
         if !self.schedule.is_frontier(chunk) {
@@ -464,36 +475,41 @@ impl Run<'_> {
         let ahead = self.results.get(chunk as usize).and_then(|results| lock(results).take());
         let (attempts, former) = match ahead {
             None => (Vec::new(), None),
-            Some(ahead) => {
-                if ahead.is_whole(range.len()) && self.memory.holds(&ahead.draft).map_err(fail)? {
-                    self.schedule.learn(0, range.len());
-                    for (index, attempt) in range.clone().zip(ahead.attempts) {
-                        self.admit(index, commit)?;
-                        self.include(index, attempt, commit)?;
-                    }
-                    return self.write(&range, ahead.draft, None);
+            Some(ahead)
+                if ahead.is_whole(range.len())
+                    && self.memory.holds(&ahead.draft).map_err(fail)? =>
+            {
+                self.schedule.learn(0, range.len());
+                for (index, attempt) in range.clone().zip(ahead.attempts.into_iter().flatten()) {
+                    let (place, tx) = self.admit(index, commit)?;
+                    self.predictor.learn(tx, false);
+                    self.include(place, tx, attempt, commit)?;
                 }
+                return self.write(&range, ahead.draft, None);
+            }
+            Some(ahead) => {
                 if ahead.published {
                     self.memory.mark_stale(&ahead.draft, version(&range)).map_err(fail)?;
                 }
                 (ahead.attempts, ahead.published.then_some(ahead.draft))
             }
         };
-        let (ran_ahead, mut vain) = (attempts.len(), 0);
+        let (mut ran_ahead, mut vain) = (0, 0);
         let mut attempts = attempts.into_iter();
         let mut draft = self.new_draft();
         for index in range.clone() {
-            let place = self.place(index as usize);
-            self.admit(index, commit)?;
+            let (place, tx) = self.admit(index, commit)?;
             let view = self.memory.in_turn(&draft);
-            let kept = attempts.next().and_then(|attempt| {
+            let kept = attempts.next().flatten().and_then(|attempt| {
                 let records = unchanged(&attempt, &view);
+                self.predictor.learn(tx, records.is_none());
+                ran_ahead += 1;
                 vain += usize::from(records.is_none());
                 Some((attempt, records?))
             });
-            let in_base = view.was_in_base();
             let attempt = match kept {
                 Some((attempt, records)) => {
+                    let in_base = view.was_in_base();
                     if let Ok(Executed::Included(output)) = &attempt {
                         draft.add(&output.effects, records.into_iter(), in_base);
                     }
@@ -514,7 +530,7 @@ impl Run<'_> {
                 let halt = Halt::Fault("its effects do not follow on those before it".into());
                 return Err(BlockError::Halt { place, halt });
             }
-            self.include(index, attempt, commit)?;
+            self.include(place, tx, attempt, commit)?;
         }
         if ran_ahead > 0 {
             self.schedule.learn(vain, ran_ahead);
@@ -522,24 +538,29 @@ impl Run<'_> {
         self.write(&range, draft, former)
     }
 
-    /// Refuses a transaction for which the block has no room.
-    fn admit(&self, index: u32, commit: &Commit) -> Result<(), BlockError> {
+    /// The transaction, for which the block has room, and its place.
+    fn admit(&self, index: u32, commit: &Commit) -> Result<(Place, &Decoded), BlockError> {
         let place = self.place(index as usize);
         let tx = self.transaction(index).map_err(at(place))?;
-        commit.output.admit(self.machines, self.block, place, tx)
+        commit.output.admit(self.machines, self.block, place, tx)?;
+        Ok((place, tx))
     }
 
     /// Hands out a transaction's output.
-    fn include(&self, index: u32, attempt: Attempt, commit: &mut Commit) -> Result<(), BlockError> {
-        let place = self.place(index as usize);
+    fn include(
+        &self,
+        place: Place,
+        tx: &Decoded,
+        attempt: Attempt,
+        commit: &mut Commit,
+    ) -> Result<(), BlockError> {
         let output = match attempt.map_err(at(place))? {
             Executed::Included(output) => output,
             Executed::Invalid { invalid, .. } => {
                 return Err(BlockError::Invalid { place, invalid });
             }
         };
-        let tx = self.transaction(index).map_err(at(place))?;
-        self.observer.committed(index as usize, &output);
+        self.observer.committed(commit.output.transactions.len(), &output);
         commit.output.include(tx, output);
         Ok(())
     }
@@ -569,7 +590,8 @@ impl Run<'_> {
 impl Ahead {
     /// Whether the draft stands for a chunk of so many transactions.
     fn is_whole(&self, transactions: usize) -> bool {
-        let included = |attempt: &Attempt| matches!(attempt, Ok(Executed::Included(_)));
+        let included =
+            |attempt: &Option<Attempt>| matches!(attempt, Some(Ok(Executed::Included(_))));
         self.attempts.len() == transactions && self.attempts.iter().all(included)
     }
 }
