@@ -167,6 +167,22 @@ impl<'a> Overlay<'a> {
         self.cells.codes.entry(hash).or_insert_with(|| Arc::new(Code::new(bytes.clone())));
     }
 
+    /// Every account with slots that were laid over the base: whether the base's
+    /// are gone, and the others with their values.
+    #[cfg(feature = "std")]
+    pub(crate) fn storages(
+        &self,
+    ) -> impl Iterator<Item = (&AccountId, bool, impl Iterator<Item = (&LocalKey, &Value)>)> {
+        let storages = self.cells.storages.iter();
+        storages.map(|(account, storage)| (account, storage.reset, storage.slots.iter()))
+    }
+
+    /// Every code that was added.
+    #[cfg(feature = "std")]
+    pub(crate) fn codes(&self) -> impl Iterator<Item = (&B256, &Arc<Code>)> {
+        self.cells.codes.iter()
+    }
+
     /// Every account that was laid over the base and its record, in the order
     /// of the first write.
     pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, Option<&AccountRecord>)> {

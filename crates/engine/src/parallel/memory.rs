@@ -7,6 +7,7 @@
 //! also sees the changes before its place.
 
 use super::draft::{Draft, DraftAccount};
+use crate::Overlay;
 use alloc::{sync::Arc, vec::Vec};
 use core::hash::{BuildHasher, Hash};
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -233,12 +234,32 @@ impl<'b> Memory<'b> {
         with: impl FnOnce(&mut AccountVersions) -> T,
     ) -> Result<T, ViewError> {
         let id = &account.effects.account;
-        if let Some(versions) = self.accounts(id)?.get_mut(id) {
-            return Ok(with(versions));
-        }
-        // The base may be slow: others shall not wait for it.
-        let base = if account.from_base { account.before } else { self.base.account(id)? };
+        let before = account.from_base.then_some(account.before);
+        self.versions(id, before, with)
+    }
+
+    /// Runs `with` on the versions of an account; `base` is its record before
+    /// the block, where that is known.
+    fn versions<T>(
+        &self,
+        id: &AccountId,
+        base: Option<Option<AccountRecord>>,
+        with: impl FnOnce(&mut AccountVersions) -> T,
+    ) -> Result<T, ViewError> {
         let mut shard = self.accounts(id)?;
+        let base = match base {
+            Some(base) => base,
+            None => {
+                if let Some(versions) = shard.get_mut(id) {
+                    return Ok(with(versions));
+                }
+                // The base may be slow: others shall not wait for it.
+                drop(shard);
+                let base = self.base.account(id)?;
+                shard = self.accounts(id)?;
+                base
+            }
+        };
         Ok(with(shard.entry(*id).or_insert_with(|| AccountVersions::new(base))))
     }
 
@@ -408,17 +429,60 @@ impl<'b> Memory<'b> {
         Ok(misfit)
     }
 
+    /// Makes `state`, the committed state with the changes of the chunk whose
+    /// turn it is, the committed state.
+    pub(super) fn commit_state(&self, state: &Overlay<'_>, place: u32) -> Result<(), ViewError> {
+        for (id, record) in state.accounts() {
+            // What was there before is of no use any more.
+            self.versions(id, Some(None), |versions| {
+                versions.pending.retain(|(writer, _)| *writer != place);
+                versions.committed = record.copied();
+                versions.written = true;
+            })?;
+        }
+        for (id, reset, slots) in state.storages() {
+            if reset {
+                self.has_resets.store(true, Ordering::Release);
+                self.versions(id, None, |versions| versions.reset = Some(place))?;
+            }
+            for (key, value) in slots {
+                self.slot_versions(id, key, |versions| {
+                    versions.pending.retain(|(writer, ..)| *writer != place);
+                    versions.committed = Some((place, value.clone()));
+                })?;
+            }
+        }
+        for (hash, code) in state.codes() {
+            self.add_code(*hash, || code.clone());
+        }
+        Ok(())
+    }
+
     /// Makes the codes of a transaction known. By their hashes alone: accounts
     /// refer to them once the transaction's writes are seen.
     pub(super) fn add_codes(&self, effects: &Effects) {
-        if effects.codes.is_empty() {
-            return;
-        }
-        let mut codes = lock(&self.codes);
         for (hash, code) in &effects.codes {
-            codes.entry(*hash).or_insert_with(|| Arc::new(Code::new(code.clone())));
+            self.add_code(*hash, || Arc::new(Code::new(code.clone())));
         }
+    }
+
+    fn add_code(&self, hash: B256, code: impl FnOnce() -> Arc<Code>) {
+        lock(&self.codes).entry(hash).or_insert_with(code);
         self.has_codes.store(true, Ordering::Release);
+    }
+
+    /// Runs `with` on the versions of a slot.
+    fn slot_versions(
+        &self,
+        account: &AccountId,
+        key: &LocalKey,
+        with: impl FnOnce(&mut SlotVersions),
+    ) -> Result<(), ViewError> {
+        let name = Wanted { account, key };
+        let mut shard = self.slots(name)?;
+        let name = SlotName { account: *account, key: key.clone() };
+        with(shard.entry(name).or_default());
+        Ok(())
     }
 
     fn each_write(
@@ -428,23 +492,9 @@ impl<'b> Memory<'b> {
     ) -> Result<(), ViewError> {
         for (account, key, slot) in draft.slots() {
             let Some(value) = &slot.write else { continue };
-            let name = Wanted { account, key };
-            let mut shard = self.slots(name)?;
-            match shard.get_mut(&name) {
-                Some(versions) => with(versions, value),
-                None => {
-                    let name = SlotName { account: *account, key: key.clone() };
-                    with(shard.entry(name).or_default(), value);
-                }
-            }
+            self.slot_versions(account, key, |versions| with(versions, value))?;
         }
         Ok(())
-    }
-
-    /// The state as it is in the turn of a chunk that `draft` is the begin of.
-    pub(super) const fn in_turn<'m>(&'m self, draft: &'m Draft) -> DraftView<'m> {
-        let in_base = AtomicBool::new(true);
-        DraftView { memory: self, draft, from: Place::Turn, sender: None, in_base }
     }
 
     /// The state as it will presumably be for a transaction of the chunk at
@@ -456,9 +506,8 @@ impl<'b> Memory<'b> {
         place: u32,
         tx: &Decoded,
     ) -> DraftView<'m> {
-        let sender = Some((tx.sender, tx.sequence));
         let in_base = AtomicBool::new(true);
-        DraftView { memory: self, draft, from: Place::Ahead(place), sender, in_base }
+        DraftView { memory: self, draft, place, sender: tx.sender, sequence: tx.sequence, in_base }
     }
 }
 
@@ -502,8 +551,9 @@ impl View for Memory<'_> {
 pub(super) struct DraftView<'m> {
     memory: &'m Memory<'m>,
     draft: &'m Draft,
-    from: Place,
-    sender: Option<(AccountId, u64)>,
+    place: u32,
+    sender: AccountId,
+    sequence: u64,
     /// Whether everything that was not in the draft was found in the state
     /// before the block.
     in_base: AtomicBool,
@@ -528,26 +578,23 @@ impl View for DraftView<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
         let record = match self.draft.account(account) {
             Some(record) => record,
-            None => self.note(self.memory.record(account, self.from)?),
+            None => self.note(self.memory.record(account, Place::Ahead(self.place))?),
         };
-        match self.sender {
-            Some((sender, sequence)) if sender == *account => {
-                let mut cells = record.unwrap_or_default();
-                if cells.sequence >= sequence {
-                    return Ok(record);
-                }
-                cells.sequence = sequence;
-                self.in_base.store(false, Ordering::Relaxed);
-                Ok(Some(cells))
-            }
-            _ => Ok(record),
+        if self.sender != *account {
+            return Ok(record);
         }
+        let cells = record.unwrap_or_default();
+        if cells.sequence >= self.sequence {
+            return Ok(record);
+        }
+        self.in_base.store(false, Ordering::Relaxed);
+        Ok(Some(AccountRecord { sequence: self.sequence, ..cells }))
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
         match self.draft.slot(account, key) {
             Some(value) => Ok(value),
-            None => Ok(self.note(self.memory.slot(account, key, self.from)?)),
+            None => Ok(self.note(self.memory.slot(account, key, Place::Ahead(self.place))?)),
         }
     }
 

@@ -25,6 +25,7 @@ mod schedule;
 
 use crate::{
     Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential,
+    overlay::Cells,
     sequential::{at, begin, end},
 };
 use alloc::{format, string::String, vec::Vec};
@@ -36,11 +37,11 @@ use core::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 use draft::Draft;
-use memory::{DraftView, Memory, Shards, lock};
+use memory::{Memory, Shards, lock};
 use polity_kernel::{
     Decoded, Executed, Halt, Kernel, Machines, Scratch, TransactionOutput, View, ViewError,
 };
-use polity_types::AccountRecord;
+use polity_types::{AccountEffects, SlotEffects};
 use predictor::Predictor;
 use schedule::{Schedule, Turn};
 use std::{
@@ -77,6 +78,7 @@ pub struct Parallel {
     scratch: Scratch,
     shards: Shards,
     drafts: Mutex<Vec<Draft>>,
+    cells: Mutex<Vec<Cells>>,
     predictor: Predictor,
 }
 
@@ -142,6 +144,7 @@ impl Parallel {
             scratch: Scratch::default(),
             shards: Shards::new(),
             drafts: Mutex::default(),
+            cells: Mutex::default(),
             predictor: Predictor::new(),
         })
     }
@@ -161,6 +164,12 @@ impl Parallel {
     pub const fn with_least_chunk_gas(mut self, gas: u64) -> Self {
         self.least_chunk_gas = gas;
         self
+    }
+
+    /// Forgets which transactions conflicted in the blocks so far, as after a
+    /// change of the chain.
+    pub fn forget(&mut self) {
+        self.predictor = Predictor::new();
     }
 
     /// Executes `block` on `view`, the state before it. The output is that of
@@ -213,6 +222,7 @@ impl Parallel {
             results: chunks.iter().map(|_| Mutex::default()).collect(),
             chunks,
             drafts: &self.drafts,
+            cells: &self.cells,
             predictor: &self.predictor,
             executions: AtomicUsize::new(0),
             commit: Mutex::new(Commit { output, error: None }),
@@ -251,6 +261,8 @@ struct Run<'b> {
     results: Vec<Mutex<Option<Ahead>>>,
     /// Drafts that nobody needs any more.
     drafts: &'b Mutex<Vec<Draft>>,
+    /// Likewise, of states in a chunk's turn.
+    cells: &'b Mutex<Vec<Cells>>,
     predictor: &'b Predictor,
     executions: AtomicUsize,
     /// Held by the worker at the frontier.
@@ -367,7 +379,7 @@ impl Run<'_> {
         &self,
         index: u32,
         in_turn: bool,
-        view: &DraftView<'_>,
+        view: &dyn View,
         worker: &mut Worker<'_>,
     ) -> Attempt {
         let tx = self.transaction(index)?;
@@ -485,7 +497,13 @@ impl Run<'_> {
                     self.predictor.learn(tx, false);
                     self.include(place, tx, attempt, commit)?;
                 }
-                return self.write(&range, ahead.draft, None);
+                let misfit = self.memory.commit(&ahead.draft, version(&range)).map_err(fail)?;
+                if let Some(account) = misfit {
+                    let error = OverlayError::Balance(account);
+                    return Err(BlockError::Overlay { place: first, error });
+                }
+                self.drop_draft(ahead.draft);
+                return Ok(());
             }
             Some(ahead) => {
                 if ahead.published {
@@ -496,46 +514,46 @@ impl Run<'_> {
         };
         let (mut ran_ahead, mut vain) = (0, 0);
         let mut attempts = attempts.into_iter();
-        let mut draft = self.new_draft();
+        let cells = lock(self.cells).pop().unwrap_or_default();
+        let mut state = Overlay::over_in(&self.memory, cells);
         for index in range.clone() {
             let (place, tx) = self.admit(index, commit)?;
-            let view = self.memory.in_turn(&draft);
-            let kept = attempts.next().flatten().and_then(|attempt| {
-                let records = unchanged(&attempt, &view);
-                self.predictor.learn(tx, records.is_none());
+            let fail = |error: OverlayError| BlockError::Overlay { place, error };
+            let ahead = attempts.next().flatten();
+            let holds = ahead.as_ref().is_some_and(|attempt| still_holds(attempt, &state));
+            if ahead.is_some() {
                 ran_ahead += 1;
-                vain += usize::from(records.is_none());
-                Some((attempt, records?))
-            });
-            let attempt = match kept {
-                Some((attempt, records)) => {
-                    let in_base = view.was_in_base();
+                vain += usize::from(!holds);
+                self.predictor.learn(tx, !holds);
+            }
+            let attempt = match ahead {
+                Some(attempt) if holds => {
                     if let Ok(Executed::Included(output)) = &attempt {
-                        draft.add(&output.effects, records.into_iter(), in_base);
+                        state.apply(&output.effects).map_err(fail)?;
                     }
                     attempt
                 }
-                None => {
-                    let attempt = self.attempt(index, true, &view, worker);
-                    let in_base = view.was_in_base();
+                _ => {
+                    let attempt = self.attempt(index, true, &state, worker);
                     if let Ok(Executed::Included(output)) = &attempt {
-                        let records = worker.scratch.originals().zip(worker.scratch.records());
-                        draft.add(&output.effects, records, in_base);
-                        self.memory.add_codes(&output.effects);
+                        let records = worker.scratch.records();
+                        state.apply_with(&output.effects, records).map_err(fail)?;
                     }
                     attempt
                 }
             };
-            if !draft.is_consistent() {
-                let halt = Halt::Fault("its effects do not follow on those before it".into());
-                return Err(BlockError::Halt { place, halt });
-            }
             self.include(place, tx, attempt, commit)?;
         }
         if ran_ahead > 0 {
             self.schedule.learn(vain, ran_ahead);
         }
-        self.write(&range, draft, former)
+        self.memory.commit_state(&state, version(&range)).map_err(fail)?;
+        lock(self.cells).push(state.into_memory());
+        if let Some(former) = former {
+            self.memory.withdraw(&former, version(&range)).map_err(fail)?;
+            self.drop_draft(former);
+        }
+        Ok(())
     }
 
     /// The transaction, for which the block has room, and its place.
@@ -564,27 +582,6 @@ impl Run<'_> {
         commit.output.include(tx, output);
         Ok(())
     }
-
-    /// Commits the writes of a chunk, instead of those that were shown before.
-    fn write(
-        &self,
-        range: &Range<u32>,
-        draft: Draft,
-        former: Option<Draft>,
-    ) -> Result<(), BlockError> {
-        let place = self.place(range.start as usize);
-        let fail = |error: ViewError| at(place)(error.into());
-        let misfit = self.memory.commit(&draft, version(range)).map_err(fail)?;
-        if let Some(account) = misfit {
-            return Err(BlockError::Overlay { place, error: OverlayError::Balance(account) });
-        }
-        if let Some(former) = former {
-            self.memory.withdraw(&former, version(range)).map_err(fail)?;
-            self.drop_draft(former);
-        }
-        self.drop_draft(draft);
-        Ok(())
-    }
 }
 
 impl Ahead {
@@ -601,34 +598,25 @@ const fn version(range: &Range<u32>) -> u32 {
     range.end.saturating_sub(1)
 }
 
-/// The accounts of an attempt as they are before and after it in `view`, or
-/// `None` where running it on `view` might give something else.
-fn unchanged(
-    attempt: &Attempt,
-    view: &dyn View,
-) -> Option<Vec<(Option<AccountRecord>, Option<AccountRecord>)>> {
+/// Whether running the transaction on `view` would give the same.
+fn still_holds(attempt: &Attempt, view: &dyn View) -> bool {
     let effects = match attempt {
         Ok(Executed::Included(output)) => &output.effects,
         Ok(Executed::Invalid { relied, .. }) => relied,
         // What it relied on is not known.
-        Err(_) => return None,
+        Err(_) => return false,
     };
-    let mut records = Vec::with_capacity(effects.accounts.len());
-    for account in &effects.accounts {
-        let before = view.account(&account.account).ok()?;
-        if !account.holds(before.as_ref()) {
-            return None;
-        }
-        records.push((before, account.apply(before)?));
-    }
-    for slot in &effects.slots {
-        let Some(read) = &slot.read else { continue };
-        let account = effects.accounts.get(slot.account as usize)?;
-        if view.slot(&account.account, &slot.key).ok()? != *read {
-            return None;
-        }
-    }
-    Some(records)
+    let account_holds = |account: &AccountEffects| {
+        view.account(&account.account).is_ok_and(|record| account.holds(record.as_ref()))
+    };
+    let slot_holds = |slot: &SlotEffects| {
+        let Some(read) = &slot.read else { return true };
+        let account = effects.accounts.get(slot.account as usize);
+        account.is_some_and(|account| {
+            view.slot(&account.account, &slot.key).is_ok_and(|value| value == *read)
+        })
+    };
+    effects.accounts.iter().all(account_holds) && effects.slots.iter().all(slot_holds)
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
