@@ -59,8 +59,8 @@ const CHUNKS_PER_THREAD: u64 = 16;
 /// Gas that takes some ten microseconds.
 const LEAST_CHUNK_GAS: u64 = 200_000;
 
-/// Gas that takes about a millisecond.
-const MOST_CHUNK_GAS: u64 = 4_000_000;
+/// Gas that takes a millisecond or two.
+const MOST_CHUNK_GAS: u64 = 8_000_000;
 
 std::thread_local! {
     /// The memory of a worker, kept from block to block.
@@ -512,6 +512,7 @@ impl Run<'_> {
                 (ahead.attempts, ahead.published.then_some(ahead.draft))
             }
         };
+        let was_ahead = !attempts.is_empty();
         let (mut ran_ahead, mut vain) = (0, 0);
         let mut attempts = attempts.into_iter();
         let cells = lock(self.cells).pop().unwrap_or_default();
@@ -544,8 +545,10 @@ impl Run<'_> {
             };
             self.include(place, tx, attempt, commit)?;
         }
-        if ran_ahead > 0 {
-            self.schedule.learn(vain, ran_ahead);
+        match ran_ahead {
+            // It was left for its turn as a whole.
+            0 if was_ahead => self.schedule.learn(1, 1),
+            _ => self.schedule.learn(vain, ran_ahead),
         }
         self.memory.commit_state(&state, version(&range)).map_err(fail)?;
         lock(self.cells).push(state.into_memory());

@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
-use core::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use hashbrown::DefaultHashBuilder;
 use polity_kernel::Decoded;
 
@@ -28,12 +28,15 @@ const PROBE: u32 = 64;
 pub(super) struct Predictor {
     hasher: DefaultHashBuilder,
     counters: Vec<AtomicU8>,
+    /// Whether any counter was ever raised: if not, none has to be looked up.
+    has_conflicts: AtomicBool,
 }
 
 impl Predictor {
     pub(super) fn new() -> Self {
         let counters = (0..COUNTERS).map(|_| AtomicU8::new(0)).collect();
-        Self { hasher: DefaultHashBuilder::default(), counters }
+        let has_conflicts = AtomicBool::new(false);
+        Self { hasher: DefaultHashBuilder::default(), counters, has_conflicts }
     }
 
     fn counters(&self, tx: &Decoded) -> impl Iterator<Item = &AtomicU8> {
@@ -45,12 +48,18 @@ impl Predictor {
 
     /// Whether running this transaction ahead of its turn will be in vain.
     pub(super) fn expects_conflict(&self, tx: &Decoded, index: u32) -> bool {
-        !index.is_multiple_of(PROBE)
+        self.has_conflicts.load(Relaxed)
+            && !index.is_multiple_of(PROBE)
             && self.counters(tx).any(|counter| counter.load(Relaxed) >= LIKELY)
     }
 
     /// Whether running it ahead was in vain.
     pub(super) fn learn(&self, tx: &Decoded, vain: bool) {
+        if vain {
+            self.has_conflicts.store(true, Relaxed);
+        } else if !self.has_conflicts.load(Relaxed) {
+            return;
+        }
         for counter in self.counters(tx) {
             let before = counter.load(Relaxed);
             if vain {

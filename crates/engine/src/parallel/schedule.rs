@@ -170,7 +170,7 @@ impl Schedule {
     /// How many of the executions ahead of a chunk's turn were in vain, for how
     /// much of it is done.
     pub(super) fn learn(&self, vain: usize, of: usize) {
-        let share = (u64::from(ONE) * vain as u64).checked_div(of as u64).unwrap_or_default();
+        let Some(share) = (u64::from(ONE) * vain as u64).checked_div(of as u64) else { return };
         let share = u32::try_from(share).unwrap_or(ONE).min(ONE);
         // Only the holder of the commit lock writes it.
         let before = self.vain.load(SeqCst);
