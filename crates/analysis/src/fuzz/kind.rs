@@ -144,7 +144,7 @@ kinds! {
 
 impl Kind {
     /// Whether the rules of `fork` have what the kind is about.
-    pub const fn is_in(self, fork: Fork) -> bool {
+    pub fn is_in(self, fork: Fork) -> bool {
         let first = match self {
             Self::Transient | Self::BeaconRoot => Fork::Cancun,
             Self::Delegate
@@ -159,7 +159,7 @@ impl Kind {
             | Self::Exit => Fork::Prague,
             _ => Fork::London,
         };
-        fork as u8 >= first as u8
+        fork >= first
     }
 
     /// Whether a transaction of the kind is meant to fail.
