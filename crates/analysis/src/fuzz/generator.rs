@@ -126,6 +126,7 @@ impl Generator {
                 };
                 Draft { from, ..draft }
             }
+            K::FillPurse => self.pay(kind, now, PURSE, small),
             K::PayBeneficiary => self.pay(kind, now, now.beneficiary(), small),
             K::BeneficiaryPays => {
                 let from = (0..CROWD).find(|person| address(*person) == now.beneficiary())?;

@@ -125,6 +125,8 @@ kinds! {
     ContractPays,
     /// A contract with little pays, where what it has left is enough.
     PursePays,
+    /// Ether to that contract.
+    FillPurse,
     /// A contract pays in a frame that reverts, and looks at the payee.
     PayAndUndo,
     /// A transaction that reverts after a write.
@@ -173,6 +175,7 @@ impl Kind {
             Self::ContractPays,
             Self::PursePays,
             Self::PursePays,
+            Self::FillPurse,
             Self::PayAndUndo,
             Self::BranchOnBalance,
             Self::LookAtCodes,

@@ -48,8 +48,8 @@ const TOKENS_EACH: u64 = 1_000_000_000_000;
 /// What a market holds of each of its tokens.
 const RESERVE: u64 = 1_000_000_000_000_000;
 
-/// What the purse owns, in wei.
-const PURSE_FUNDS: u64 = 1_500;
+/// What the purse owns, in wei: less than some of the payments that are asked of it.
+const PURSE_FUNDS: u64 = 400;
 
 /// 10^18 wei.
 const ETHER: u64 = 1_000_000_000_000_000_000;
