@@ -6,6 +6,7 @@ use eyre::ensure;
 use polity_engine::{Block, Overlay, Parallel, Sequential};
 use polity_kernel::Machines;
 use polity_replay::{Library, Replay, data_root, discover};
+use polity_testkit::workloads::Workload;
 use serde::Serialize;
 use std::{
     num::NonZeroUsize,
@@ -15,7 +16,8 @@ use std::{
 /// The parallel engine beside the sequential one, in wall and processor time.
 ///
 /// Both execute the same block in the same process, in turns; the least time of all turns counts.
-/// Every output is compared.
+/// Every turn has an engine of its own, which knows nothing of the turn before, and runs the
+/// mainnet blocks in their order. Every output is compared.
 #[derive(Args)]
 pub(crate) struct Scaling {
     /// Print JSON instead of a table.
@@ -67,11 +69,10 @@ impl Times {
 
 impl Scaling {
     pub(crate) fn run(self) -> eyre::Result<()> {
-        let mut parallel = Parallel::new(self.threads)?;
         let mut rows = Vec::new();
         for workload in workloads::all(&self.only, self.quick)? {
-            let (machines, state) = (&workload.machines, &workload.state);
-            rows.push(self.row(workload.name, machines, state, &workload.block, &mut parallel)?);
+            let Workload { name, machines, state, block } = workload;
+            rows.extend(self.rows(&[Input { name, machines, state, block }])?);
         }
         let mut blocks = Vec::new();
         if let Some(root) = data_root()?.filter(|_| "mainnet".contains(&self.only)) {
@@ -79,10 +80,10 @@ impl Scaling {
             for folder in discover([root.join("mainnet")])? {
                 let Replay { number, machines, state, block, .. } =
                     Replay::new(&library.open(&folder)?)?;
-                let name = format!("mainnet {number}");
-                blocks.push(self.row(name, &machines, &state, &block, &mut parallel)?);
+                blocks.push(Input { name: format!("mainnet {number}"), machines, state, block });
             }
         }
+        let blocks = self.rows(&blocks)?;
         if !blocks.is_empty() {
             rows.push(sum(&blocks));
         }
@@ -101,37 +102,45 @@ impl Scaling {
         table::result(&table::markdown(&head, rows.iter().map(line).collect()))
     }
 
-    fn row(
-        &self,
-        workload: String,
-        machines: &Machines,
-        state: &Overlay<'static>,
-        block: &Block,
-        parallel: &mut Parallel,
-    ) -> eyre::Result<Row> {
-        let mut engine = Sequential::new();
-        let mut row = Row {
-            workload,
-            transactions: block.transactions.len(),
+    fn rows(&self, inputs: &[Input]) -> eyre::Result<Vec<Row>> {
+        let row = |input: &Input| Row {
+            workload: input.name.clone(),
+            transactions: input.block.transactions.len(),
             sequential: Times::LONGEST,
             parallel: Times::LONGEST,
-            executions: 0,
+            executions: usize::MAX,
         };
+        let mut rows: Vec<_> = inputs.iter().map(row).collect();
         for _ in 0..self.repeat {
-            let start = Instant::now();
-            let (expected, processor) = clock::process(|| engine.execute(machines, state, block));
-            row.sequential.shorten(start.elapsed(), processor);
-            let start = Instant::now();
-            let (output, processor) =
-                clock::process(|| parallel.execute_with(machines, state, block, &()));
-            row.parallel.shorten(start.elapsed(), processor);
-            let (output, statistics) = output?;
-            ensure!(output == expected?, "{}: the engines differ", row.workload);
-            row.executions = statistics.executions;
+            let mut sequential = Sequential::new();
+            let mut parallel = Parallel::new(self.threads)?;
+            for (Input { name, machines, state, block }, row) in inputs.iter().zip(&mut rows) {
+                let start = Instant::now();
+                let (expected, processor) =
+                    clock::process(|| sequential.execute(machines, state, block));
+                row.sequential.shorten(start.elapsed(), processor);
+                let start = Instant::now();
+                let (output, processor) =
+                    clock::process(|| parallel.execute_with(machines, state, block, &()));
+                row.parallel.shorten(start.elapsed(), processor);
+                let (output, statistics) = output?;
+                ensure!(output == expected?, "{name}: the engines differ");
+                row.executions = row.executions.min(statistics.executions);
+            }
         }
-        table::story(&line(&row).join("  "));
-        Ok(row)
+        for row in &rows {
+            table::story(&line(row).join("  "));
+        }
+        Ok(rows)
     }
+}
+
+/// A block to execute.
+struct Input {
+    name: String,
+    machines: Machines,
+    state: Overlay<'static>,
+    block: Block,
 }
 
 fn sum(rows: &[Row]) -> Row {

@@ -71,8 +71,10 @@ fn block(transactions: Vec<ToyTransaction>, gas_limit: u64) -> Block {
     }
 }
 
-fn parallel(threads: usize) -> Parallel {
-    Parallel::new(NonZeroUsize::new(threads).unwrap()).unwrap().with_least_gas(0)
+/// Hands out about so many transactions at once: a toy's takes one unit of gas or two.
+fn parallel(threads: usize, at_once: u64) -> Parallel {
+    let engine = Parallel::new(NonZeroUsize::new(threads).unwrap()).unwrap();
+    engine.with_least_gas(0).with_least_chunk_gas(at_once)
 }
 
 /// A state whose answers come early or late, by chance.
@@ -149,7 +151,7 @@ fn op(kind: MachineKind, depth: u32) -> BoxedStrategy<Op> {
 fn transactions() -> impl Strategy<Value = Vec<ToyTransaction>> {
     let one = select(vec![A, B]).prop_flat_map(|kind| {
         let gap = prop_oneof![60 => Just(0_u64), 1 => Just(1)];
-        (Just(kind), 1..=ACCOUNTS, vec(op(kind, 2), 0..5), 0_u64..3, gap, 0_u64..3)
+        (Just(kind), 1..=ACCOUNTS, vec(op(kind, 2), 0..5), 0_u64..3, gap, 1_u64..3)
     });
     vec(one, 1..40).prop_map(|all| {
         let mut next = std::collections::BTreeMap::<AccountId, u64>::new();
@@ -175,12 +177,12 @@ impl Observer for Told {
     }
 }
 
-fn compare(state: &State, block: &Block, threads: usize, seed: u64) {
+fn compare(state: &State, block: &Block, (threads, at_once): (usize, u64), seed: u64) {
     let machines = machines();
     let expected = Sequential::new().execute(&machines, state, block);
     let view = Delayed { state, seed: AtomicU64::new(seed) };
     let told = Told::default();
-    let executed = parallel(threads).execute_with(&machines, &view, block, &told);
+    let executed = parallel(threads, at_once).execute_with(&machines, &view, block, &told);
     let told = told.0.into_inner().unwrap();
     assert!(told.iter().copied().eq(0..told.len()), "told out of order");
     match (&expected, executed) {
@@ -188,10 +190,16 @@ fn compare(state: &State, block: &Block, threads: usize, seed: u64) {
             assert_eq!(&output, expected.as_ref().unwrap());
             assert_eq!(told.len(), output.transactions.len());
             assert!(statistics.executions >= statistics.transactions);
+            assert!(statistics.chunks > 1 || told.len() <= 6, "not parallel: {statistics:?}");
         }
         (Err(expected), Err(error)) => assert_eq!(&error, expected),
         (expected, executed) => panic!("{expected:?} became {:?}", executed.map(|(out, _)| out)),
     }
+}
+
+/// How many threads, and how much each gets at once.
+fn workers() -> impl Strategy<Value = (usize, u64)> {
+    (2_usize..9, select(vec![0_u64, 0, 2, 5]))
 }
 
 proptest! {
@@ -202,25 +210,24 @@ proptest! {
         transactions in transactions(),
         balance in select(vec![0_u64, 5, 40, 1_000_000]),
         gas_limit in select(vec![20_u64, 1_000_000]),
-        threads in 2_usize..6,
+        workers in workers(),
         seed: u64,
     ) {
-        compare(&state(balance), &block(transactions, gas_limit), threads, seed);
+        compare(&state(balance), &block(transactions, gas_limit), workers, seed);
     }
 }
 
 #[test]
 #[ignore = "long: minutes; PROPTEST_CASES sets how many"]
 fn parallel_is_sequential_for_long() {
-    let strategy =
-        (transactions(), select(vec![0_u64, 5, 40, 1_000_000]), 2_usize..9, any::<u64>());
+    let strategy = (transactions(), select(vec![0_u64, 5, 40, 1_000_000]), workers(), any::<u64>());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases: ProptestConfig::default().cases.max(20_000),
         ..ProptestConfig::default()
     });
     runner
-        .run(&strategy, |(transactions, balance, threads, seed)| {
-            compare(&state(balance), &block(transactions, 1_000_000), threads, seed);
+        .run(&strategy, |(transactions, balance, workers, seed)| {
+            compare(&state(balance), &block(transactions, 1_000_000), workers, seed);
             Ok(())
         })
         .unwrap();
@@ -232,15 +239,16 @@ fn dependent(count: u64) -> Vec<ToyTransaction> {
     (0..count)
         .map(|n| {
             let ops = [Op::read(shared, 0), Op::write(shared, 0, n + 1)];
-            ToyTransaction::new(id(A, 2), n, &ops)
+            let tx = ToyTransaction::new(id(A, 2), n, &ops);
+            ToyTransaction { gas_limit: 1, ..tx }
         })
         .collect()
 }
 
 #[test]
 fn a_fully_dependent_block_is_the_same() {
-    for threads in [2, 3, 8] {
-        compare(&state(10), &block(dependent(400), 1_000_000), threads, 7);
+    for workers in [(2, 0), (3, 4), (8, 0)] {
+        compare(&state(10), &block(dependent(400), 1_000_000), workers, 7);
     }
 }
 
@@ -251,11 +259,11 @@ fn credits_and_covered_debits_do_not_conflict() {
         .map(|n| {
             let sender = id(A, 2 + (n % 3) as u8);
             let ops = [Op::transfer(sender, hot, 1), Op::transfer(hot, id(B, 1), 1)];
-            ToyTransaction::new(sender, n / 3, &ops).fee(1)
+            ToyTransaction { gas_limit: 1, ..ToyTransaction::new(sender, n / 3, &ops).fee(1) }
         })
         .collect();
     let (state, block, machines) = (state(1_000_000), block(transactions, 1_000_000), machines());
-    let mut engine = parallel(4);
+    let mut engine = parallel(4, 0);
     let (output, statistics) = engine.execute_with(&machines, &state, &block, &()).unwrap();
     assert_eq!(output, Sequential::new().execute(&machines, &state, &block).unwrap());
     assert_eq!(statistics.executions, statistics.transactions, "something ran twice");
@@ -291,6 +299,7 @@ fn a_failing_state_and_a_panic_are_errors_of_the_block() {
     let broken = id(B, 200);
     let mut transactions = dependent(50);
     transactions[30] = ToyTransaction::new(id(A, 2), 30, &[Op::ReadBalance(broken)]);
+    transactions[30].gas_limit = 1;
     let (state, block, machines) = (state(10), block(transactions, 1_000_000), machines());
     let at_30 = |result: Result<BlockOutput, BlockError>| match result.unwrap_err() {
         BlockError::Halt { place, halt } => {
@@ -299,7 +308,7 @@ fn a_failing_state_and_a_panic_are_errors_of_the_block() {
         }
         other => panic!("{other}"),
     };
-    let mut engine = parallel(4);
+    let mut engine = parallel(4, 0);
     let view = Failing(&state, broken, false);
     let halt = at_30(engine.execute(&machines, &view, &block));
     assert_eq!(halt, Halt::View(ViewError::Store("broken".into())));

@@ -478,6 +478,11 @@ impl Journal {
         self.accounts.iter().map(AccountCell::peek)
     }
 
+    /// The accounts as the view gave them, in the order of the effects.
+    pub(crate) fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
+        self.accounts.iter().map(|cell| cell.original)
+    }
+
     /// Hands out the effects; the accounts can still be looked at. Fails where the
     /// native asset is not conserved: what the balances gained is what was
     /// minted less what was burned.

@@ -45,6 +45,11 @@ impl Scratch {
     pub fn records(&self) -> impl Iterator<Item = Option<AccountRecord>> {
         self.journal.records()
     }
+
+    /// The same accounts as the view gave them.
+    pub fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
+        self.journal.originals()
+    }
 }
 
 struct Frame {

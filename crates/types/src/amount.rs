@@ -115,6 +115,24 @@ impl Interval {
         self.hi = self.hi.min(value);
     }
 
+    /// Relies on both.
+    pub fn narrow(&mut self, other: Self) {
+        self.require_at_least(other.lo);
+        self.require_at_most(other.hi);
+    }
+
+    /// The amounts that are in here after `change`, or `None` where there are
+    /// none.
+    pub fn before(self, change: Delta) -> Option<Self> {
+        if change.negative {
+            let lo = self.lo.checked_add(change.magnitude)?;
+            Some(Self { lo, hi: self.hi.saturating_add(change.magnitude) })
+        } else {
+            let hi = self.hi.checked_sub(change.magnitude)?;
+            Some(Self { lo: self.lo.saturating_sub(change.magnitude), hi })
+        }
+    }
+
     /// Relies on exactly `value`.
     pub fn pin(&mut self, value: U256) {
         self.require_at_least(value);

@@ -1,20 +1,20 @@
-//! The multi-version memory: what the transactions of a block wrote, by their
-//! place in it (Block-STM, Gelashvili et al. 2022, §3).
+//! The multi-version memory: what the chunks of a block wrote, by their place in
+//! it (Block-STM, Gelashvili et al. 2022, §3).
 //!
-//! An account has the record that the committed transactions left, and what
-//! those that ran ahead changed, in order. A transaction in its turn sees what
-//! is committed, for everything before it is. One that runs ahead also sees the
-//! changes before its place; where many transactions add to one balance it sees
-//! their sum, those behind it included, for few look at such a balance exactly,
-//! and the effects of those that do say so.
+//! It holds only what was written. A cell has the value that the committed
+//! chunks left, and what those that ran ahead changed, in order. A chunk in its
+//! turn sees what is committed, for everything before it is; one that runs ahead
+//! also sees the changes before its place.
 
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use super::draft::{Draft, DraftAccount};
+use alloc::{sync::Arc, vec::Vec};
 use core::hash::{BuildHasher, Hash};
 use core::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::{DefaultHashBuilder, HashMap};
+use indexmap::{Equivalent, IndexMap};
 use polity_kernel::{Code, Decoded, View, ViewError};
 use polity_types::{
-    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, LocalKey, U256, Value,
+    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, LocalKey, Value,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,24 +25,26 @@ const SHARDS: usize = 128;
 /// would cost every later block.
 const KEEP: usize = 4096;
 
-/// Up to so many changes of a balance are summed up to the place of who asks.
-const FEW: usize = 16;
+type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
 
-/// The memory of one block.
+/// The memory of one block. As a [`View`], it is the state that the committed
+/// chunks left.
 pub(super) struct Memory<'b> {
     base: &'b dyn View,
     shards: &'b Shards,
     codes: Mutex<HashMap<B256, Arc<Code>>>,
+    /// Whether there is any: if not, nobody has to lock them.
+    has_codes: AtomicBool,
     /// Whether any transaction reset a storage: if not, no slot look-up has to
     /// ask its account.
-    resets: AtomicBool,
+    has_resets: AtomicBool,
 }
 
 /// The tables of a memory, kept from block to block.
 pub(super) struct Shards {
     hasher: DefaultHashBuilder,
-    accounts: Vec<Mutex<HashMap<AccountId, AccountVersions>>>,
-    slots: Vec<Mutex<HashMap<(AccountId, LocalKey), SlotVersions>>>,
+    accounts: Vec<Mutex<Table<AccountId, AccountVersions>>>,
+    slots: Vec<Mutex<Table<SlotName, SlotVersions>>>,
 }
 
 impl Shards {
@@ -55,9 +57,9 @@ impl Shards {
     }
 
     fn clear(&mut self) {
-        fn empty<K, V>(table: &mut HashMap<K, V>) {
+        fn empty<K, V>(table: &mut Table<K, V>) {
             if table.capacity() > KEEP {
-                *table = HashMap::default();
+                *table = Table::default();
             } else {
                 table.clear();
             }
@@ -71,28 +73,44 @@ impl Shards {
     }
 }
 
-struct AccountVersions {
-    /// After the committed transactions.
-    committed: Option<AccountRecord>,
-    /// The last committed transaction that reset the storage.
-    reset: Option<u32>,
-    /// Changes of the balance by those that ran ahead, ascending.
-    deltas: VecDeque<(u32, Delta)>,
-    /// The sums of the increases and of the decreases in it.
-    gained: U256,
-    lost: U256,
-    /// Other changes by those that ran ahead, ascending.
-    changes: VecDeque<(u32, Change)>,
+#[derive(PartialEq, Eq, Hash)]
+struct SlotName {
+    account: AccountId,
+    key: LocalKey,
 }
 
-/// Changes of an account's cells other than the balance.
-#[derive(Clone, Copy)]
+/// A [`SlotName`] that is only looked for.
+#[derive(Clone, Copy, Hash)]
+struct Wanted<'k> {
+    account: &'k AccountId,
+    key: &'k LocalKey,
+}
+
+impl Equivalent<SlotName> for Wanted<'_> {
+    fn equivalent(&self, name: &SlotName) -> bool {
+        *self.account == name.account && *self.key == name.key
+    }
+}
+
+struct AccountVersions {
+    /// After the committed chunks.
+    committed: Option<AccountRecord>,
+    /// Whether that differs from the state before the block.
+    written: bool,
+    /// The last committed chunk that reset the storage.
+    reset: Option<u32>,
+    /// Changes by those that ran ahead, ascending.
+    pending: Vec<(u32, Change)>,
+}
+
+/// What a chunk changed in an account's cells.
 struct Change {
+    delta: Delta,
     existence: Option<bool>,
     sequence: Option<u64>,
     code: Option<Option<CodeRef>>,
     reset: bool,
-    /// Its transaction runs again, so that it is a guess.
+    /// Its chunk runs again, so that all but the delta is a guess.
     stale: bool,
 }
 
@@ -100,87 +118,70 @@ struct Change {
 struct SlotVersions {
     /// The last committed write; without one the base has the value.
     committed: Option<(u32, Value)>,
-    base: Option<Value>,
     /// Writes by those that ran ahead, ascending, and whether they are guesses.
-    pending: VecDeque<(u32, Value, bool)>,
+    pending: Vec<(u32, Value, bool)>,
 }
 
 /// Puts an entry where it belongs; mostly that is the end.
-fn insert<T>(entries: &mut VecDeque<T>, place: u32, of: impl Fn(&T) -> u32, entry: T) {
+fn insert<T>(entries: &mut Vec<T>, place: u32, of: impl Fn(&T) -> u32, entry: T) {
     let at = entries.iter().rposition(|entry| of(entry) < place).map_or(0, |before| before + 1);
     entries.insert(at, entry);
 }
 
-/// Takes an entry out; mostly that is the first.
-fn remove<T>(entries: &mut VecDeque<T>, place: u32, of: impl Fn(&T) -> u32) -> Option<T> {
-    let at = entries.iter().position(|entry| of(entry) >= place)?;
-    if entries.get(at).is_some_and(|entry| of(entry) == place) { entries.remove(at) } else { None }
+impl Change {
+    fn of(effects: &AccountEffects) -> Self {
+        Self {
+            delta: effects.balance_delta,
+            existence: effects.existence_write,
+            sequence: effects.sequence_write,
+            code: effects.code_write,
+            reset: effects.storage_reset,
+            stale: false,
+        }
+    }
+
+    const fn is_delta(&self) -> bool {
+        self.existence.is_none() && self.sequence.is_none() && self.code.is_none() && !self.reset
+    }
 }
 
 impl AccountVersions {
-    fn new(committed: Option<AccountRecord>) -> Self {
-        Self {
-            committed,
-            reset: None,
-            deltas: VecDeque::new(),
-            gained: U256::ZERO,
-            lost: U256::ZERO,
-            changes: VecDeque::new(),
-        }
+    const fn new(base: Option<AccountRecord>) -> Self {
+        Self { committed: base, written: false, reset: None, pending: Vec::new() }
     }
 
-    fn publish(&mut self, effects: &AccountEffects, place: u32) {
-        let delta = effects.balance_delta;
-        if !delta.is_zero() {
-            *self.sum_of(delta) = self.sum_of(delta).wrapping_add(delta.magnitude());
-            insert(&mut self.deltas, place, |(writer, _)| *writer, (place, delta));
+    /// The record as a chunk that runs ahead presumes it, and whether that is
+    /// the record before the block.
+    fn guess(&self, place: u32) -> Result<Found<Option<AccountRecord>>, ViewError> {
+        let mut before = self.pending.iter().take_while(|(writer, _)| *writer < place).peekable();
+        if before.peek().is_none() {
+            return Ok(Found { value: self.committed, in_base: !self.written });
         }
-        if changes(effects) {
-            let change = Change {
-                existence: effects.existence_write,
-                sequence: effects.sequence_write,
-                code: effects.code_write,
-                reset: effects.storage_reset,
-                stale: false,
-            };
-            insert(&mut self.changes, place, |(writer, _)| *writer, (place, change));
-        }
-    }
-
-    fn withdraw(&mut self, place: u32) {
-        if let Some((_, delta)) = remove(&mut self.deltas, place, |(writer, _)| *writer) {
-            *self.sum_of(delta) = self.sum_of(delta).wrapping_sub(delta.magnitude());
-        }
-        remove(&mut self.changes, place, |(writer, _)| *writer);
-    }
-
-    const fn sum_of(&mut self, delta: Delta) -> &mut U256 {
-        if delta.is_negative() { &mut self.lost } else { &mut self.gained }
-    }
-
-    /// The record as a transaction that runs ahead presumes it.
-    fn guess(&self, place: u32) -> Result<Option<AccountRecord>, ViewError> {
         let mut record = self.committed.unwrap_or_default();
         let mut exists = self.committed.is_some();
-        for (writer, change) in self.changes.iter().take_while(|(writer, _)| *writer < place) {
+        for (writer, change) in before {
             if change.stale {
                 return Err(ViewError::NotReady(*writer));
             }
+            let amount = change.delta.magnitude();
+            record.balance = match change.delta.is_negative() {
+                true => record.balance.saturating_sub(amount),
+                false => record.balance.saturating_add(amount),
+            };
             record.sequence = change.sequence.unwrap_or(record.sequence);
             record.code = change.code.unwrap_or(record.code);
-            exists = change.existence.unwrap_or(exists);
+            exists = change.existence.unwrap_or(exists || !record.is_empty());
         }
-        let (mut gained, mut lost) = (self.gained, self.lost);
-        if self.deltas.len() <= FEW {
-            (gained, lost) = (U256::ZERO, U256::ZERO);
-            for (_, delta) in self.deltas.iter().take_while(|(writer, _)| *writer < place) {
-                let sum = if delta.is_negative() { &mut lost } else { &mut gained };
-                *sum = sum.saturating_add(delta.magnitude());
-            }
-        }
-        record.balance = record.balance.saturating_add(gained).saturating_sub(lost);
-        Ok((exists || !record.is_empty()).then_some(record))
+        let exists = exists || !record.is_empty();
+        Ok(Found { value: exists.then_some(record), in_base: false })
     }
+}
+
+/// A value, and where it is from.
+pub(super) struct Found<T> {
+    value: T,
+    /// Whether it is that of the state before the block.
+    in_base: bool,
 }
 
 /// Locks, also after a panic.
@@ -193,196 +194,223 @@ impl<'b> Memory<'b> {
     /// An empty memory over the state before the first transaction.
     pub(super) fn new(base: &'b dyn View, shards: &'b mut Shards) -> Self {
         shards.clear();
-        Self { base, shards, codes: Mutex::default(), resets: AtomicBool::new(false) }
+        Self {
+            base,
+            shards,
+            codes: Mutex::default(),
+            has_codes: AtomicBool::new(false),
+            has_resets: AtomicBool::new(false),
+        }
     }
 
-    fn shard<'s, K: Hash, T>(&self, shards: &'s [Mutex<T>], key: &K) -> Option<MutexGuard<'s, T>> {
+    fn shard<'s, K: Hash, T>(
+        &self,
+        shards: &'s [Mutex<T>],
+        key: &K,
+    ) -> Result<MutexGuard<'s, T>, ViewError> {
         let at = self.shards.hasher.hash_one(key) as usize % SHARDS;
-        shards.get(at).map(lock)
+        shards.get(at).map(lock).ok_or_else(|| ViewError::Store("no such shard".into()))
     }
 
-    /// Runs `with` on an account's versions, reading the base where it is new.
-    fn account<T>(
+    fn accounts(
         &self,
         id: &AccountId,
+    ) -> Result<MutexGuard<'_, Table<AccountId, AccountVersions>>, ViewError> {
+        self.shard(&self.shards.accounts, id)
+    }
+
+    fn slots(
+        &self,
+        name: Wanted<'_>,
+    ) -> Result<MutexGuard<'_, Table<SlotName, SlotVersions>>, ViewError> {
+        self.shard(&self.shards.slots, &name)
+    }
+
+    /// Runs `with` on the versions of an account of a draft.
+    fn written_account<T>(
+        &self,
+        account: &DraftAccount,
         with: impl FnOnce(&mut AccountVersions) -> T,
     ) -> Result<T, ViewError> {
-        let store = || ViewError::Store("no such shard".into());
-        let mut shard = self.shard(&self.shards.accounts, id).ok_or_else(store)?;
-        if let Some(versions) = shard.get_mut(id) {
+        let id = &account.effects.account;
+        if let Some(versions) = self.accounts(id)?.get_mut(id) {
             return Ok(with(versions));
         }
         // The base may be slow: others shall not wait for it.
-        drop(shard);
-        let committed = self.base.account(id)?;
-        let mut shard = self.shard(&self.shards.accounts, id).ok_or_else(store)?;
-        Ok(with(shard.entry(*id).or_insert_with(|| AccountVersions::new(committed))))
+        let base = if account.from_base { account.before } else { self.base.account(id)? };
+        let mut shard = self.accounts(id)?;
+        Ok(with(shard.entry(*id).or_insert_with(|| AccountVersions::new(base))))
     }
 
-    /// The last transaction whose reset of the account's storage is to be seen
-    /// from `place`.
+    /// The last chunk whose reset of the account's storage is to be seen.
     fn reset_before(&self, id: &AccountId, from: Place) -> Result<Option<u32>, ViewError> {
-        if !self.resets.load(Ordering::Acquire) {
+        if !self.has_resets.load(Ordering::Acquire) {
             return Ok(None);
         }
-        self.account(id, |versions| {
-            if let Place::Ahead(place) = from {
-                for (writer, change) in versions.changes.iter().rev() {
-                    if *writer < place && change.reset {
-                        return if change.stale {
-                            Err(ViewError::NotReady(*writer))
-                        } else {
-                            Ok(Some(*writer))
-                        };
-                    }
+        let shard = self.accounts(id)?;
+        let Some(versions) = shard.get(id) else { return Ok(None) };
+        if let Place::Ahead(place) = from {
+            for (writer, change) in versions.pending.iter().rev() {
+                if *writer < place && change.reset {
+                    return if change.stale {
+                        Err(ViewError::NotReady(*writer))
+                    } else {
+                        Ok(Some(*writer))
+                    };
                 }
             }
-            Ok(versions.reset)
-        })?
+        }
+        Ok(versions.reset)
     }
 
-    fn record(&self, id: &AccountId, from: Place) -> Result<Option<AccountRecord>, ViewError> {
-        self.account(id, |versions| match from {
-            Place::Turn => Ok(versions.committed),
-            Place::Ahead(place) => versions.guess(place),
-        })?
+    fn record(
+        &self,
+        id: &AccountId,
+        from: Place,
+    ) -> Result<Found<Option<AccountRecord>>, ViewError> {
+        if let Some(versions) = self.accounts(id)?.get(id) {
+            return match from {
+                Place::Turn => Ok(Found { value: versions.committed, in_base: !versions.written }),
+                Place::Ahead(place) => versions.guess(place),
+            };
+        }
+        Ok(Found { value: self.base.account(id)?, in_base: true })
     }
 
-    fn slot(&self, id: &AccountId, key: &LocalKey, from: Place) -> Result<Value, ViewError> {
-        let reset = self.reset_before(id, from)?;
-        let name = (*id, key.clone());
-        let store = || ViewError::Store("no such shard".into());
-        let mut shard = self.shard(&self.shards.slots, &name).ok_or_else(store)?;
-        let versions = shard.entry(name.clone()).or_default();
+    fn slot(
+        &self,
+        account: &AccountId,
+        key: &LocalKey,
+        from: Place,
+    ) -> Result<Found<Value>, ViewError> {
+        let reset = self.reset_before(account, from)?;
+        let name = Wanted { account, key };
+        let shard = self.slots(name)?;
+        let versions = shard.get(&name);
         let last = match from {
             Place::Turn => None,
-            Place::Ahead(place) => {
+            Place::Ahead(place) => versions.and_then(|versions| {
                 versions.pending.iter().rev().find(|(writer, ..)| *writer < place)
-            }
+            }),
         };
-        let (writer, value) = match (last, &versions.committed) {
+        let committed = versions.and_then(|versions| versions.committed.as_ref());
+        let last = match (last, committed) {
             (Some((writer, _, true)), _) => return Err(ViewError::NotReady(*writer)),
-            (Some((writer, value, false)), _) => (Some(*writer), Some(value)),
-            (None, Some((writer, value))) => (Some(*writer), Some(value)),
-            (None, None) => (None, versions.base.as_ref()),
+            (Some((writer, value, false)), _) => Some((*writer, value)),
+            (None, Some((writer, value))) => Some((*writer, value)),
+            (None, None) => None,
         };
-        // A write of the transaction that reset the storage came after it.
-        if reset > writer {
-            return Ok(Value::Empty);
+        // A write of the chunk that reset the storage came after it.
+        if reset > last.map(|(writer, _)| writer) {
+            return Ok(Found { value: Value::Empty, in_base: false });
         }
-        if let Some(value) = value {
-            return Ok(value.clone());
+        if let Some((_, value)) = last {
+            return Ok(Found { value: value.clone(), in_base: false });
         }
         drop(shard);
-        let value = self.base.slot(id, key)?;
-        let mut shard = self.shard(&self.shards.slots, &name).ok_or_else(store)?;
-        shard.entry(name).or_default().base = Some(value.clone());
-        Ok(value)
+        Ok(Found { value: self.base.slot(account, key)?, in_base: true })
     }
 
-    /// Whether a transaction that ran with these effects would run the same on
-    /// what is committed.
-    pub(super) fn holds(&self, effects: &Effects) -> Result<bool, ViewError> {
-        for account in &effects.accounts {
-            if !relies(account) && account.balance_delta.is_zero() {
-                continue;
-            }
-            let record = self.record(&account.account, Place::Turn)?;
-            if !account_holds(account, record) {
+    /// Whether a chunk that ran with these effects would run the same on what is
+    /// committed.
+    pub(super) fn holds(&self, draft: &Draft) -> Result<bool, ViewError> {
+        for account in draft.accounts() {
+            let found = self.record(&account.effects.account, Place::Turn)?;
+            // What it was found as, it still is.
+            let unchanged = account.from_base && found.in_base;
+            if !unchanged && !account.effects.holds(found.value.as_ref()) {
                 return Ok(false);
             }
         }
-        for slot in &effects.slots {
+        for (account, key, slot) in draft.slots() {
             let Some(read) = &slot.read else { continue };
-            let Some(account) = effects.accounts.get(slot.account as usize) else {
-                return Ok(false);
-            };
-            if self.slot(&account.account, &slot.key, Place::Turn)? != *read {
+            let found = self.slot(account, key, Place::Turn)?;
+            if !(slot.from_base && found.in_base) && found.value != *read {
                 return Ok(false);
             }
         }
-        Ok(true)
+        Ok(draft.is_consistent())
     }
 
-    /// Shows the writes of a transaction that ran ahead to those behind it.
-    pub(super) fn publish(&self, effects: &Effects, place: u32) -> Result<(), ViewError> {
-        self.add_codes(effects);
-        for account in effects.accounts.iter().filter(|account| writes(account)) {
-            if account.storage_reset {
-                self.resets.store(true, Ordering::Release);
+    /// Shows the writes of a chunk that ran ahead to those behind it.
+    pub(super) fn publish(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
+        for account in draft.accounts().filter(|account| writes(&account.effects)) {
+            if account.effects.storage_reset {
+                self.has_resets.store(true, Ordering::Release);
             }
-            self.account(&account.account, |versions| versions.publish(account, place))?;
+            let change = (place, Change::of(&account.effects));
+            self.written_account(account, |versions| {
+                insert(&mut versions.pending, place, |(writer, _)| *writer, change);
+            })?;
         }
-        self.each_write(effects, |versions, value| {
+        self.each_write(draft, |versions, value| {
             let entry = (place, value.clone(), false);
             insert(&mut versions.pending, place, |(writer, ..)| *writer, entry);
-        });
-        Ok(())
+        })
     }
 
     /// Takes back what [`Memory::publish`] showed.
-    pub(super) fn withdraw(&self, effects: &Effects, place: u32) -> Result<(), ViewError> {
-        for account in effects.accounts.iter().filter(|account| writes(account)) {
-            self.account(&account.account, |versions| versions.withdraw(place))?;
+    pub(super) fn withdraw(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
+        for account in draft.accounts().filter(|account| writes(&account.effects)) {
+            self.written_account(account, |versions| {
+                versions.pending.retain(|(writer, _)| *writer != place);
+            })?;
         }
-        self.each_write(effects, |versions, _| {
-            remove(&mut versions.pending, place, |(writer, ..)| *writer);
-        });
-        Ok(())
+        self.each_write(draft, |versions, _| {
+            versions.pending.retain(|(writer, ..)| *writer != place);
+        })
     }
 
-    /// Marks what was published as a guess: the transaction will run again.
-    pub(super) fn mark_stale(&self, effects: &Effects, place: u32) -> Result<(), ViewError> {
-        for account in effects.accounts.iter().filter(|account| changes(account)) {
-            self.account(&account.account, |versions| {
-                for (writer, change) in &mut versions.changes {
-                    change.stale |= *writer == place;
+    /// Marks what was published as a guess: its chunk will run again.
+    pub(super) fn mark_stale(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
+        for account in draft.accounts().filter(|account| writes(&account.effects)) {
+            self.written_account(account, |versions| {
+                for (writer, change) in &mut versions.pending {
+                    change.stale |= *writer == place && !change.is_delta();
                 }
             })?;
         }
-        self.each_write(effects, |versions, _| {
+        self.each_write(draft, |versions, _| {
             for (writer, _, stale) in &mut versions.pending {
                 *stale |= *writer == place;
             }
-        });
-        Ok(())
+        })
     }
 
-    /// Makes the effects part of the committed state. Everything before
-    /// `place` has been committed.
+    /// Makes what a chunk changed part of the committed state. Everything before
+    /// `place` has been committed, and the chunk's effects hold.
     ///
     /// Gives the account whose balance the change does not fit, if there is
     /// one: the effects are then not of this state.
-    pub(super) fn commit(
-        &self,
-        effects: &Effects,
-        place: u32,
-    ) -> Result<Option<AccountId>, ViewError> {
+    pub(super) fn commit(&self, draft: &Draft, place: u32) -> Result<Option<AccountId>, ViewError> {
         let mut misfit = None;
-        for account in effects.accounts.iter().filter(|account| writes(account)) {
-            if account.storage_reset {
-                self.resets.store(true, Ordering::Release);
+        for account in draft.accounts().filter(|account| writes(&account.effects)) {
+            let effects = &account.effects;
+            if effects.storage_reset {
+                self.has_resets.store(true, Ordering::Release);
             }
-            self.account(&account.account, |versions| {
-                versions.withdraw(place);
-                match account.apply(versions.committed) {
+            self.written_account(account, |versions| {
+                versions.pending.retain(|(writer, _)| *writer != place);
+                match effects.apply(versions.committed) {
                     Some(record) => versions.committed = record,
-                    None => misfit = Some(account.account),
+                    None => misfit = Some(effects.account),
                 }
-                if account.storage_reset {
+                versions.written = true;
+                if effects.storage_reset {
                     versions.reset = Some(place);
                 }
             })?;
         }
-        self.each_write(effects, |versions, value| {
-            remove(&mut versions.pending, place, |(writer, ..)| *writer);
+        self.each_write(draft, |versions, value| {
+            versions.pending.retain(|(writer, ..)| *writer != place);
             versions.committed = Some((place, value.clone()));
-        });
-        self.add_codes(effects);
+        })?;
         Ok(misfit)
     }
 
-    fn add_codes(&self, effects: &Effects) {
+    /// Makes the codes of a transaction known. By their hashes alone: accounts
+    /// refer to them once the transaction's writes are seen.
+    pub(super) fn add_codes(&self, effects: &Effects) {
         if effects.codes.is_empty() {
             return;
         }
@@ -390,30 +418,47 @@ impl<'b> Memory<'b> {
         for (hash, code) in &effects.codes {
             codes.entry(*hash).or_insert_with(|| Arc::new(Code::new(code.clone())));
         }
+        self.has_codes.store(true, Ordering::Release);
     }
 
-    fn each_write(&self, effects: &Effects, mut with: impl FnMut(&mut SlotVersions, &Value)) {
-        for slot in &effects.slots {
+    fn each_write(
+        &self,
+        draft: &Draft,
+        mut with: impl FnMut(&mut SlotVersions, &Value),
+    ) -> Result<(), ViewError> {
+        for (account, key, slot) in draft.slots() {
             let Some(value) = &slot.write else { continue };
-            let Some(account) = effects.accounts.get(slot.account as usize) else { continue };
-            let name = (account.account, slot.key.clone());
-            if let Some(mut shard) = self.shard(&self.shards.slots, &name) {
-                with(shard.entry(name).or_default(), value);
+            let name = Wanted { account, key };
+            let mut shard = self.slots(name)?;
+            match shard.get_mut(&name) {
+                Some(versions) => with(versions, value),
+                None => {
+                    let name = SlotName { account: *account, key: key.clone() };
+                    with(shard.entry(name).or_default(), value);
+                }
             }
         }
+        Ok(())
     }
 
-    /// The state that the committed transactions left.
-    pub(super) fn committed(&self) -> MemoryView<'_> {
-        MemoryView { memory: self, from: Place::Turn, sender: None }
+    /// The state as it is in the turn of a chunk that `draft` is the begin of.
+    pub(super) const fn in_turn<'m>(&'m self, draft: &'m Draft) -> DraftView<'m> {
+        let in_base = AtomicBool::new(true);
+        DraftView { memory: self, draft, from: Place::Turn, sender: None, in_base }
     }
 
-    /// The state as it will presumably be for the transaction at `place`: its
-    /// sender's earlier transactions, run or not, have counted the sequence
-    /// number up to the transaction's own.
-    pub(super) fn ahead(&self, place: u32, tx: &Decoded) -> MemoryView<'_> {
+    /// The state as it will presumably be for a transaction of the chunk at
+    /// `place`: its sender's earlier transactions, run or not, have counted the
+    /// sequence number up to the transaction's own.
+    pub(super) const fn ahead<'m>(
+        &'m self,
+        draft: &'m Draft,
+        place: u32,
+        tx: &Decoded,
+    ) -> DraftView<'m> {
         let sender = Some((tx.sender, tx.sequence));
-        MemoryView { memory: self, from: Place::Ahead(place), sender }
+        let in_base = AtomicBool::new(true);
+        DraftView { memory: self, draft, from: Place::Ahead(place), sender, in_base }
     }
 }
 
@@ -426,68 +471,91 @@ enum Place {
     Ahead(u32),
 }
 
-fn changes(account: &AccountEffects) -> bool {
-    account.existence_write.is_some()
-        || account.sequence_write.is_some()
-        || account.code_write.is_some()
-        || account.storage_reset
-}
-
 fn writes(account: &AccountEffects) -> bool {
     account.writes_record() || account.storage_reset
 }
 
-fn relies(account: &AccountEffects) -> bool {
-    account.existence_read.is_some()
-        || account.emptiness_read.is_some()
-        || account.sequence_read.is_some()
-        || account.code_read.is_some()
-        || !account.balance_read.is_any()
+impl View for Memory<'_> {
+    fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
+        self.record(account, Place::Turn).map(|found| found.value)
+    }
+
+    fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+        self.slot(account, key, Place::Turn).map(|found| found.value)
+    }
+
+    fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
+        if self.has_codes.load(Ordering::Acquire)
+            && let Some(code) = lock(&self.codes).get(hash)
+        {
+            return Ok(code.clone());
+        }
+        self.base.code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
+        self.base.block_hash(number)
+    }
 }
 
-/// Whether what was relied on is true of `record`, and the change fits it.
-fn account_holds(account: &AccountEffects, record: Option<AccountRecord>) -> bool {
-    let cells = record.unwrap_or_default();
-    account.existence_read.is_none_or(|existed| existed == record.is_some())
-        && account.emptiness_read.is_none_or(|empty| empty == cells.is_empty())
-        && account.sequence_read.is_none_or(|sequence| sequence == cells.sequence)
-        && account.code_read.is_none_or(|code| code == cells.code)
-        && account.balance_read.contains(cells.balance)
-        && account.balance_delta.apply(cells.balance).is_some()
-}
-
-/// The memory as a transaction sees it.
-pub(super) struct MemoryView<'m> {
+/// The memory as a transaction sees it, behind the draft of its chunk.
+pub(super) struct DraftView<'m> {
     memory: &'m Memory<'m>,
+    draft: &'m Draft,
     from: Place,
     sender: Option<(AccountId, u64)>,
+    /// Whether everything that was not in the draft was found in the state
+    /// before the block.
+    in_base: AtomicBool,
 }
 
-impl View for MemoryView<'_> {
+impl DraftView<'_> {
+    /// Whether everything that was not in the draft was found in the state
+    /// before the block.
+    pub(super) fn was_in_base(&self) -> bool {
+        self.in_base.load(Ordering::Relaxed)
+    }
+
+    fn note<T>(&self, found: Found<T>) -> T {
+        if !found.in_base {
+            self.in_base.store(false, Ordering::Relaxed);
+        }
+        found.value
+    }
+}
+
+impl View for DraftView<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        let record = self.memory.record(account, self.from)?;
+        let record = match self.draft.account(account) {
+            Some(record) => record,
+            None => self.note(self.memory.record(account, self.from)?),
+        };
         match self.sender {
             Some((sender, sequence)) if sender == *account => {
-                let mut record = record.unwrap_or_default();
-                record.sequence = record.sequence.max(sequence);
-                Ok((!record.is_empty()).then_some(record))
+                let mut cells = record.unwrap_or_default();
+                if cells.sequence >= sequence {
+                    return Ok(record);
+                }
+                cells.sequence = sequence;
+                self.in_base.store(false, Ordering::Relaxed);
+                Ok(Some(cells))
             }
             _ => Ok(record),
         }
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        self.memory.slot(account, key, self.from)
+        match self.draft.slot(account, key) {
+            Some(value) => Ok(value),
+            None => Ok(self.note(self.memory.slot(account, key, self.from)?)),
+        }
     }
 
     fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
-        if let Some(code) = lock(&self.memory.codes).get(hash) {
-            return Ok(code.clone());
-        }
-        self.memory.base.code(hash)
+        self.memory.code(hash)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
-        self.memory.base.block_hash(number)
+        self.memory.block_hash(number)
     }
 }

@@ -18,7 +18,9 @@
 //!
 //! Outputs are handed over in order, while later transactions still run.
 
+mod draft;
 mod memory;
+mod predictor;
 mod schedule;
 
 use crate::{
@@ -33,11 +35,13 @@ use core::{
     ops::Range,
     sync::atomic::{AtomicUsize, Ordering},
 };
-use memory::{Memory, Shards, lock};
+use draft::Draft;
+use memory::{DraftView, Memory, Shards, lock};
 use polity_kernel::{
     Decoded, Executed, Halt, Kernel, Machines, Scratch, TransactionOutput, View, ViewError,
 };
-use polity_types::Effects;
+use polity_types::AccountRecord;
+use predictor::Predictor;
 use schedule::{Schedule, Turn};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -68,9 +72,12 @@ pub struct Parallel {
     pool: rayon::ThreadPool,
     threads: u32,
     least_gas: u64,
+    least_chunk_gas: u64,
     sequential: Sequential,
     scratch: Scratch,
     shards: Shards,
+    drafts: Mutex<Vec<Draft>>,
+    predictor: Predictor,
 }
 
 /// The threads could not be started.
@@ -91,6 +98,8 @@ pub struct Statistics {
     pub transactions: usize,
     /// Executions, those in vain among them.
     pub executions: usize,
+    /// How many pieces the block was cut into to be handed out.
+    pub chunks: usize,
     /// Whether the block was executed sequentially, being small.
     pub sequential: bool,
 }
@@ -128,9 +137,12 @@ impl Parallel {
             pool,
             threads: count,
             least_gas: LEAST_GAS,
+            least_chunk_gas: LEAST_CHUNK_GAS,
             sequential: Sequential::new(),
             scratch: Scratch::default(),
             shards: Shards::new(),
+            drafts: Mutex::default(),
+            predictor: Predictor::new(),
         })
     }
 
@@ -139,6 +151,15 @@ impl Parallel {
     #[must_use]
     pub const fn with_least_gas(mut self, gas: u64) -> Self {
         self.least_gas = gas;
+        self
+    }
+
+    /// Hands no less than this much gas to a worker at once, where more than one
+    /// transaction is left. Zero hands out every transaction alone, which finds
+    /// more conflicts and is slower.
+    #[must_use]
+    pub const fn with_least_chunk_gas(mut self, gas: u64) -> Self {
+        self.least_chunk_gas = gas;
         self
     }
 
@@ -177,11 +198,12 @@ impl Parallel {
                 observer.committed(index, output);
             }
             let executions = transactions;
-            return Ok((output, Statistics { transactions, executions, sequential: true }));
+            let statistics = Statistics { transactions, executions, chunks: 1, sequential: true };
+            return Ok((output, statistics));
         }
         let mut base = Overlay::over(view);
         let output = begin(machines, block, &mut base, &mut self.scratch)?;
-        let chunks = chunks(block, gas, self.threads);
+        let chunks = chunks(block, gas, self.threads, self.least_chunk_gas);
         let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let run = Run {
             machines,
@@ -190,6 +212,8 @@ impl Parallel {
             schedule: Schedule::new(units, self.threads),
             results: chunks.iter().map(|_| Mutex::default()).collect(),
             chunks,
+            drafts: &self.drafts,
+            predictor: &self.predictor,
             executions: AtomicUsize::new(0),
             commit: Mutex::new(Commit { output, error: None }),
             observer,
@@ -202,17 +226,16 @@ impl Parallel {
             }
             run.work(0);
         });
-        let Run { memory, commit, executions, .. } = run;
-        let executions = executions.into_inner();
+        let Run { memory, commit, executions, chunks, .. } = run;
+        let (executions, chunks) = (executions.into_inner(), chunks.len());
         let Commit { mut output, error } =
             commit.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = error {
             return Err(error);
         }
-        let after = memory.committed();
-        let mut state = Overlay::over(&after);
+        let mut state = Overlay::over(&memory);
         output.end = end(machines, block, &mut state, &mut self.scratch, &output.transactions)?;
-        Ok((output, Statistics { transactions, executions, sequential: false }))
+        Ok((output, Statistics { transactions, executions, chunks, sequential: false }))
     }
 }
 
@@ -224,8 +247,11 @@ struct Run<'b> {
     schedule: Schedule,
     /// Ranges of transactions that follow on each other.
     chunks: Vec<Range<u32>>,
-    /// What running ahead gave, by chunk, for its first transactions.
-    results: Vec<Mutex<Vec<Attempt>>>,
+    /// What running ahead gave, by chunk.
+    results: Vec<Mutex<Option<Ahead>>>,
+    /// Drafts that nobody needs any more.
+    drafts: &'b Mutex<Vec<Draft>>,
+    predictor: &'b Predictor,
     executions: AtomicUsize,
     /// Held by the worker at the frontier.
     commit: Mutex<Commit>,
@@ -238,11 +264,24 @@ struct Commit {
     error: Option<BlockError>,
 }
 
+/// What running a chunk ahead of its turn gave, for its first transactions.
+struct Ahead {
+    /// `None` where a transaction was left for its turn.
+    attempts: Vec<Option<Attempt>>,
+    /// The effects of those attempts that have some.
+    draft: Draft,
+    /// Whether the draft was shown to the chunks behind.
+    published: bool,
+}
+
+/// What running a transaction gave.
+type Attempt = Result<Executed, Halt>;
+
 /// Cuts the block so that each thread gets many chunks, but no chunk is over
 /// faster than it is handed out.
-fn chunks(block: &Block, gas: u64, threads: u32) -> Vec<Range<u32>> {
+fn chunks(block: &Block, gas: u64, threads: u32, least: u64) -> Vec<Range<u32>> {
     let share = gas / u64::from(threads) / CHUNKS_PER_THREAD;
-    let enough = share.clamp(LEAST_CHUNK_GAS, MOST_CHUNK_GAS);
+    let enough = share.min(MOST_CHUNK_GAS).max(least);
     let mut chunks = Vec::new();
     let (mut begin, mut sum) = (0, 0_u64);
     for (end, tx) in (1..).zip(&block.transactions) {
@@ -261,9 +300,6 @@ struct Worker<'s> {
     executions: usize,
     scratch: &'s mut Scratch,
 }
-
-/// What running a transaction gave.
-type Attempt = Result<Executed, Halt>;
 
 impl Run<'_> {
     /// Works until the block is done.
@@ -311,16 +347,35 @@ impl Run<'_> {
         self.block.transactions.get(index as usize).ok_or_else(missing)
     }
 
+    /// The transactions of a chunk.
+    fn range(&self, chunk: u32) -> Range<u32> {
+        self.chunks.get(chunk as usize).cloned().unwrap_or_default()
+    }
+
+    fn new_draft(&self) -> Draft {
+        lock(self.drafts).pop().unwrap_or_default()
+    }
+
+    fn drop_draft(&self, mut draft: Draft) {
+        draft.clear();
+        lock(self.drafts).push(draft);
+    }
+
     /// Runs a transaction on what the ones before it have written so far, all
-    /// of which is committed in its `turn`.
-    fn attempt(&self, index: u32, turn: bool, worker: &mut Worker<'_>) -> Attempt {
+    /// of which is committed or in its chunk's draft in its turn.
+    fn attempt(
+        &self,
+        index: u32,
+        in_turn: bool,
+        view: &DraftView<'_>,
+        worker: &mut Worker<'_>,
+    ) -> Attempt {
         let tx = self.transaction(index)?;
-        let view = if turn { self.memory.committed() } else { self.memory.ahead(index, tx) };
         worker.executions += 1;
         let number = worker.number as usize;
-        self.observer.started(number, index as usize, turn);
+        self.observer.started(number, index as usize, in_turn);
         let attempt = catch_unwind(AssertUnwindSafe(|| {
-            Kernel::new(self.machines, &self.block.context, &view, worker.scratch)
+            Kernel::new(self.machines, &self.block.context, view, worker.scratch)
                 .transact(tx, self.block.transaction_limit)
         }));
         let attempt = attempt.unwrap_or_else(|panic| {
@@ -340,30 +395,47 @@ impl Run<'_> {
     /// checked in its turn; a failure to run it as well, for it may come of
     /// guesses.
     fn run_ahead(&self, chunk: u32, worker: &mut Worker<'_>) {
-        let (Some(range), Some(results)) =
-            (self.chunks.get(chunk as usize), self.results.get(chunk as usize))
-        else {
-            return;
-        };
-        let mut attempts = core::mem::take(&mut *lock(results));
-        let done = u32::try_from(attempts.len()).unwrap_or_default();
-        for index in range.start + done..range.end {
-            let attempt = match self.attempt(index, false, worker) {
+        let range = self.range(chunk);
+        let Some(results) = self.results.get(chunk as usize) else { return };
+        let started = lock(results).take();
+        let mut ahead = started.unwrap_or_else(|| Ahead {
+            attempts: Vec::with_capacity(range.len()),
+            draft: self.new_draft(),
+            published: false,
+        });
+        let done = u32::try_from(ahead.attempts.len()).unwrap_or_default();
+        for index in range.start.saturating_add(done)..range.end {
+            let Some(tx) = self.block.transactions.get(index as usize) else { return };
+            if self.predictor.expects_conflict(tx, index) {
+                ahead.attempts.push(None);
+                continue;
+            }
+            let view = self.memory.ahead(&ahead.draft, version(&range), tx);
+            let attempt = self.attempt(index, false, &view, worker);
+            match &attempt {
                 Err(Halt::View(ViewError::NotReady(earlier))) => {
-                    *lock(results) = attempts;
-                    let giver = self.chunks.partition_point(|chunk| chunk.end <= earlier);
+                    let giver = self.chunks.partition_point(|chunk| chunk.end <= *earlier);
                     let giver = u32::try_from(giver).unwrap_or_default();
+                    *lock(results) = Some(ahead);
                     return self.schedule.wait(chunk, giver);
                 }
                 Ok(Executed::Included(output)) => {
-                    let published = self.memory.publish(&output.effects, index);
-                    published.map(|()| Executed::Included(output)).map_err(Halt::View)
+                    let in_base = view.was_in_base();
+                    let records = worker.scratch.originals().zip(worker.scratch.records());
+                    ahead.draft.add(&output.effects, records, in_base);
+                    self.memory.add_codes(&output.effects);
                 }
-                other => other,
-            };
-            attempts.push(attempt);
+                _ => {}
+            }
+            ahead.attempts.push(Some(attempt));
         }
-        *lock(results) = attempts;
+        // In its turn it is committed at once.
+        if !self.schedule.is_frontier(chunk) {
+            ahead.published = true;
+            // A state that fails now fails in the chunk's turn too.
+            let _ = self.memory.publish(&ahead.draft, version(&range));
+        }
+        *lock(results) = Some(ahead);
         self.schedule.done(chunk);
     }
 
@@ -378,7 +450,7 @@ impl Run<'_> {
                 Err(TryLockError::WouldBlock) => return,
             };
             while let Turn::Settle(chunk) = self.schedule.turn() {
-                match self.settle_chunk(chunk, &mut commit, worker) {
+                match self.settle(chunk, &mut commit, worker) {
                     Ok(()) => self.schedule.committed(chunk),
                     Err(error) => {
                         commit.error = Some(error);
@@ -389,84 +461,174 @@ impl Run<'_> {
         }
     }
 
-    fn settle_chunk(
+    /// Commits the chunk whose turn it is, by what running it ahead gave if that
+    /// still holds, else by running now what does not.
+    fn settle(
         &self,
         chunk: u32,
         commit: &mut Commit,
         worker: &mut Worker<'_>,
     ) -> Result<(), BlockError> {
-        let results = self.results.get(chunk as usize);
-        let attempts = results.map(|results| core::mem::take(&mut *lock(results)));
-        let mut attempts = attempts.unwrap_or_default().into_iter();
-        for index in self.chunks.get(chunk as usize).cloned().unwrap_or_default() {
-            self.settle(index, attempts.next(), commit, worker)?;
+        let range = self.range(chunk);
+        let first = self.place(range.start as usize);
+        let fail = |error: ViewError| at(first)(error.into());
+        let ahead = self.results.get(chunk as usize).and_then(|results| lock(results).take());
+        let (attempts, former) = match ahead {
+            None => (Vec::new(), None),
+            Some(ahead)
+                if ahead.is_whole(range.len())
+                    && self.memory.holds(&ahead.draft).map_err(fail)? =>
+            {
+                self.schedule.learn(0, range.len());
+                for (index, attempt) in range.clone().zip(ahead.attempts.into_iter().flatten()) {
+                    let (place, tx) = self.admit(index, commit)?;
+                    self.predictor.learn(tx, false);
+                    self.include(place, tx, attempt, commit)?;
+                }
+                return self.write(&range, ahead.draft, None);
+            }
+            Some(ahead) => {
+                if ahead.published {
+                    self.memory.mark_stale(&ahead.draft, version(&range)).map_err(fail)?;
+                }
+                (ahead.attempts, ahead.published.then_some(ahead.draft))
+            }
+        };
+        let (mut ran_ahead, mut vain) = (0, 0);
+        let mut attempts = attempts.into_iter();
+        let mut draft = self.new_draft();
+        for index in range.clone() {
+            let (place, tx) = self.admit(index, commit)?;
+            let view = self.memory.in_turn(&draft);
+            let kept = attempts.next().flatten().and_then(|attempt| {
+                let records = unchanged(&attempt, &view);
+                self.predictor.learn(tx, records.is_none());
+                ran_ahead += 1;
+                vain += usize::from(records.is_none());
+                Some((attempt, records?))
+            });
+            let attempt = match kept {
+                Some((attempt, records)) => {
+                    let in_base = view.was_in_base();
+                    if let Ok(Executed::Included(output)) = &attempt {
+                        draft.add(&output.effects, records.into_iter(), in_base);
+                    }
+                    attempt
+                }
+                None => {
+                    let attempt = self.attempt(index, true, &view, worker);
+                    let in_base = view.was_in_base();
+                    if let Ok(Executed::Included(output)) = &attempt {
+                        let records = worker.scratch.originals().zip(worker.scratch.records());
+                        draft.add(&output.effects, records, in_base);
+                        self.memory.add_codes(&output.effects);
+                    }
+                    attempt
+                }
+            };
+            if !draft.is_consistent() {
+                let halt = Halt::Fault("its effects do not follow on those before it".into());
+                return Err(BlockError::Halt { place, halt });
+            }
+            self.include(place, tx, attempt, commit)?;
         }
-        Ok(())
+        if ran_ahead > 0 {
+            self.schedule.learn(vain, ran_ahead);
+        }
+        self.write(&range, draft, former)
     }
 
-    /// Commits the transaction whose turn it is, by what running it ahead gave
-    /// if that still holds, else by running it now.
-    fn settle(
-        &self,
-        index: u32,
-        ahead: Option<Attempt>,
-        commit: &mut Commit,
-        worker: &mut Worker<'_>,
-    ) -> Result<(), BlockError> {
+    /// The transaction, for which the block has room, and its place.
+    fn admit(&self, index: u32, commit: &Commit) -> Result<(Place, &Decoded), BlockError> {
         let place = self.place(index as usize);
         let tx = self.transaction(index).map_err(at(place))?;
         commit.output.admit(self.machines, self.block, place, tx)?;
-        let attempt = match ahead {
-            None => self.attempt(index, true, worker),
-            Some(ahead) => {
-                let holds = self.still_holds(&ahead).map_err(at(place))?;
-                self.schedule.learn(!holds);
-                if holds {
-                    ahead
-                } else {
-                    let old = written(&ahead);
-                    let stale = old.map_or(Ok(()), |old| self.memory.mark_stale(old, index));
-                    stale.map_err(|error| at(place)(error.into()))?;
-                    let again = self.attempt(index, true, worker);
-                    let withdrawn = old.map_or(Ok(()), |old| self.memory.withdraw(old, index));
-                    withdrawn.map_err(|error| at(place)(error.into()))?;
-                    again
-                }
-            }
-        };
+        Ok((place, tx))
+    }
+
+    /// Hands out a transaction's output.
+    fn include(
+        &self,
+        place: Place,
+        tx: &Decoded,
+        attempt: Attempt,
+        commit: &mut Commit,
+    ) -> Result<(), BlockError> {
         let output = match attempt.map_err(at(place))? {
             Executed::Included(output) => output,
             Executed::Invalid { invalid, .. } => {
                 return Err(BlockError::Invalid { place, invalid });
             }
         };
-        if let Some(account) =
-            self.memory.commit(&output.effects, index).map_err(|error| at(place)(error.into()))?
-        {
-            return Err(BlockError::Overlay { place, error: OverlayError::Balance(account) });
-        }
-        self.observer.committed(index as usize, &output);
+        self.observer.committed(commit.output.transactions.len(), &output);
         commit.output.include(tx, output);
         Ok(())
     }
 
-    /// Whether running the transaction now would give the same.
-    fn still_holds(&self, attempt: &Attempt) -> Result<bool, Halt> {
-        match attempt {
-            Ok(Executed::Included(output)) => Ok(self.memory.holds(&output.effects)?),
-            Ok(Executed::Invalid { relied, .. }) => Ok(self.memory.holds(relied)?),
-            // What it relied on is not known.
-            Err(_) => Ok(false),
+    /// Commits the writes of a chunk, instead of those that were shown before.
+    fn write(
+        &self,
+        range: &Range<u32>,
+        draft: Draft,
+        former: Option<Draft>,
+    ) -> Result<(), BlockError> {
+        let place = self.place(range.start as usize);
+        let fail = |error: ViewError| at(place)(error.into());
+        let misfit = self.memory.commit(&draft, version(range)).map_err(fail)?;
+        if let Some(account) = misfit {
+            return Err(BlockError::Overlay { place, error: OverlayError::Balance(account) });
         }
+        if let Some(former) = former {
+            self.memory.withdraw(&former, version(range)).map_err(fail)?;
+            self.drop_draft(former);
+        }
+        self.drop_draft(draft);
+        Ok(())
     }
 }
 
-/// What an attempt has shown to the transactions behind it.
-fn written(attempt: &Attempt) -> Option<&Effects> {
-    match attempt {
-        Ok(Executed::Included(output)) => Some(&output.effects),
-        _ => None,
+impl Ahead {
+    /// Whether the draft stands for a chunk of so many transactions.
+    fn is_whole(&self, transactions: usize) -> bool {
+        let included =
+            |attempt: &Option<Attempt>| matches!(attempt, Some(Ok(Executed::Included(_))));
+        self.attempts.len() == transactions && self.attempts.iter().all(included)
     }
+}
+
+/// The name of a chunk's versions in the memory: its last transaction.
+const fn version(range: &Range<u32>) -> u32 {
+    range.end.saturating_sub(1)
+}
+
+/// The accounts of an attempt as they are before and after it in `view`, or
+/// `None` where running it on `view` might give something else.
+fn unchanged(
+    attempt: &Attempt,
+    view: &dyn View,
+) -> Option<Vec<(Option<AccountRecord>, Option<AccountRecord>)>> {
+    let effects = match attempt {
+        Ok(Executed::Included(output)) => &output.effects,
+        Ok(Executed::Invalid { relied, .. }) => relied,
+        // What it relied on is not known.
+        Err(_) => return None,
+    };
+    let mut records = Vec::with_capacity(effects.accounts.len());
+    for account in &effects.accounts {
+        let before = view.account(&account.account).ok()?;
+        if !account.holds(before.as_ref()) {
+            return None;
+        }
+        records.push((before, account.apply(before)?));
+    }
+    for slot in &effects.slots {
+        let Some(read) = &slot.read else { continue };
+        let account = effects.accounts.get(slot.account as usize)?;
+        if view.slot(&account.account, &slot.key).ok()? != *read {
+            return None;
+        }
+    }
+    Some(records)
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {

@@ -40,6 +40,9 @@ const MOSTLY: u32 = ONE / 8 * 5;
 /// See [`MOSTLY`].
 const PROBE: u32 = 24;
 
+/// The weight of what was learned before, in chunks.
+const MEMORY: u32 = 4;
+
 pub(super) struct Schedule {
     chunks: u32,
     threads: u32,
@@ -159,12 +162,19 @@ impl Schedule {
         self.task(frontier).is_some_and(|task| matches!(task.status, Status::Idle | Status::Done))
     }
 
-    /// Whether running ahead was of use, for how much of it is done.
-    pub(super) fn learn(&self, vain: bool) {
+    /// Whether it is this chunk's turn.
+    pub(super) fn is_frontier(&self, index: u32) -> bool {
+        self.frontier.load(SeqCst) == index
+    }
+
+    /// How many of the executions ahead of a chunk's turn were in vain, for how
+    /// much of it is done.
+    pub(super) fn learn(&self, vain: usize, of: usize) {
+        let share = (u64::from(ONE) * vain as u64).checked_div(of as u64).unwrap_or_default();
+        let share = u32::try_from(share).unwrap_or(ONE).min(ONE);
         // Only the holder of the commit lock writes it.
         let before = self.vain.load(SeqCst);
-        let after = before - before / 16 + if vain { ONE / 16 } else { 0 };
-        self.vain.store(after.min(ONE), SeqCst);
+        self.vain.store(before - before / MEMORY + share / MEMORY, SeqCst);
     }
 
     /// The frontier's chunk is committed.
@@ -329,7 +339,7 @@ mod tests {
             let Ok(mut committed) = committed.try_lock() else { return };
             loop {
                 let Turn::Settle(index) = schedule.turn() else { break };
-                schedule.learn(thread_rng().gen_ratio(1, 2));
+                schedule.learn(thread_rng().gen_range(0..2), 1);
                 committed.push(index);
                 schedule.committed(index);
             }
