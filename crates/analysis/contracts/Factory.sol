@@ -4,6 +4,8 @@ pragma solidity 0.8.37;
 /// A contract whose constructor succeeds, fails or destroys, and that anybody may destroy.
 contract Child {
     uint256 public pokes;
+    /// The constructor leaves it as it is: where a child lived before, nothing of that is left.
+    uint256 public marks;
 
     error Refused();
 
@@ -16,6 +18,7 @@ contract Child {
 
     function poke() external {
         pokes += 1;
+        marks += 1;
     }
 
     function destroy(address payable heir) external {

@@ -98,7 +98,7 @@ fn run(cases: u32, most: usize) {
 
 #[test]
 fn parallel_is_sequential() {
-    run(400, 80);
+    run(300, 80);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //!
 //! - a **state test** is one transaction on a small state, for one or more
 //!   forks. It runs through [`polity_kernel::Kernel::transact`] alone: nothing
-//!   of a block's begin or end takes place.
+//!   of a block's begin or end takes place. Where [`Options`] say so, an engine executes it too.
 //! - a **blockchain test** is a genesis and blocks as RLP, valid and invalid
 //!   ones, side chains too. Each goes through every check that a node makes,
 //!   and through an engine ([`Execute`]).

@@ -47,6 +47,9 @@ pub struct Options<'a> {
     pub filter: Option<&'a str>,
     /// Makes a thread's engine.
     pub engine: &'a (dyn Fn() -> Box<dyn Execute> + Sync),
+    /// Whether the transactions of state tests, which need no engine, are executed by it as well:
+    /// in a block of their own, and several times in a row.
+    pub state_tests_in_blocks: bool,
     /// Called after each file, by one thread at a time.
     pub progress: Option<&'a (dyn Fn(Progress) + Sync)>,
 }
@@ -57,6 +60,7 @@ impl Default for Options<'_> {
             threads: None,
             filter: None,
             engine: &|| Box::new(Sequential::new()),
+            state_tests_in_blocks: false,
             progress: None,
         }
     }
@@ -193,7 +197,14 @@ impl<'a> Worker<'a> {
     }
 
     fn state(&mut self, test: &StateTest, fork: &str, post: &format::Post) -> Outcome {
-        self.caught(|worker| state::run(test, fork, post, &mut worker.scratch))
+        self.caught(|worker| {
+            let Self { options, engine, scratch } = worker;
+            let engine: Option<&mut dyn Execute> = match options.state_tests_in_blocks {
+                true => Some(&mut **engine),
+                false => None,
+            };
+            state::run(test, fork, post, scratch, engine)
+        })
     }
 
     fn chain(&mut self, test: &ChainTest) -> Outcome {

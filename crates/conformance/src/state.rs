@@ -2,19 +2,21 @@
 
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Log, LogData, U256, keccak256};
+use polity_engine::Block;
 use polity_evm::{
-    BlockInput, Evm, KIND, account,
+    BlockInput, Evm, KIND, Transaction, Unsigned, account,
     header::{expected_base_fee, expected_excess_blob_gas},
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::{
     BlockContext, Decoded, Executed, Inputs, Kernel, Machine, Machines, Scratch, Totals,
-    TransactionOutput,
+    TransactionOutput, View,
 };
 use polity_types::{Effects, Resources};
+use revm::context::TxEnv;
 
 use crate::{
-    Difference,
+    Difference, Execute,
     exception::{self, Refusal},
     format::{Env, Post, Quantity, StateTest},
     template,
@@ -24,12 +26,13 @@ use crate::{
 /// The base fee of a London block whose test names none.
 const DEFAULT_BASE_FEE: u64 = 10;
 
-/// Runs one variant at one fork.
+/// Runs one variant at one fork; with an engine, in blocks as well.
 pub(crate) fn run(
     test: &StateTest,
     fork: &str,
     post: &Post,
     scratch: &mut Scratch,
+    engine: Option<&mut dyn Execute>,
 ) -> Result<(), Difference> {
     let broken = |error: String| Difference::new("test", "one that can be run", error);
     let spec = test.config.spec(fork).map_err(|error| broken(error.to_string()))?;
@@ -44,7 +47,7 @@ pub(crate) fn run(
 
     let mut world = World::new(&test.pre);
     let result = match transaction {
-        Ok(transaction) => execute(evm, &transaction, &block, &test.env, &world, scratch)?,
+        Ok(transaction) => execute(evm, &transaction, &block, &test.env, &world, scratch, engine)?,
         Err(refusal) => Err(vec![refusal]),
     };
     let logs = match (result, post.expect_exception.as_deref()) {
@@ -116,6 +119,7 @@ fn execute(
     env: &Env,
     world: &World,
     scratch: &mut Scratch,
+    engine: Option<&mut dyn Execute>,
 ) -> Result<Result<TransactionOutput, Vec<Refusal>>, Difference> {
     let fault = |error: String| Difference::new("execution", "an end", error);
     let admitted = evm.admit(transaction, &Totals::default(), block);
@@ -130,6 +134,13 @@ fn execute(
     let executed = Kernel::new(&machines, block, &view, scratch)
         .transact(transaction, Resources::UNLIMITED)
         .map_err(|halt| fault(halt.to_string()))?;
+    if let Some(engine) = engine {
+        let alone = match &executed {
+            Executed::Included(output) if admitted.is_ok() => Some(output),
+            _ => None,
+        };
+        execute_in_blocks(engine, &machines, &view, block, transaction, alone)?;
+    }
     let refused: Vec<Refusal> = admitted.err().iter().map(Refusal::from).collect();
     Ok(match executed {
         Executed::Included(output) if refused.is_empty() => Ok(output),
@@ -138,6 +149,46 @@ fn execute(
             Err(refused.into_iter().chain([Refusal::from(&invalid)]).collect())
         }
     })
+}
+
+/// How often a transaction is repeated in a block.
+const REPEATED: u64 = 3;
+
+/// Executes the transaction in a block of its own, which has to give what it gave without one
+/// (`None`: it is refused), and several times in a row, by consecutive nonces: what that gives is
+/// the engine's to compare.
+fn execute_in_blocks(
+    engine: &mut dyn Execute,
+    machines: &Machines,
+    view: &dyn View,
+    context: &BlockContext,
+    transaction: &Decoded,
+    alone: Option<&TransactionOutput>,
+) -> Result<(), Difference> {
+    let input = context.inputs.get::<BlockInput>(KIND).cloned().unwrap_or_default();
+    let input = BlockInput { transactions_only: true, ..input };
+    let context = BlockContext { inputs: Inputs::default().with(KIND, input), ..context.clone() };
+    let block = |transactions| Block {
+        context: context.clone(),
+        transactions,
+        transaction_limit: Resources::UNLIMITED,
+    };
+    let in_block = engine.block(machines, view, &block(vec![transaction.clone()])).ok();
+    let found = in_block.as_ref().and_then(|output| output.transactions.first());
+    if found != alone {
+        let text = |output: Option<&TransactionOutput>| format!("{output:?}");
+        return Err(Difference::new("in a block of its own", text(alone), text(found)));
+    }
+    if let Some(Transaction { env }) = transaction.payload() {
+        let power = Unsigned::for_simulation();
+        let again = (0..REPEATED).map(|count| {
+            let nonce = env.nonce.saturating_add(count);
+            power.transaction(TxEnv { nonce, ..env.clone() }, B256::from(U256::from(count)))
+        });
+        // That the later ones are not possible is no failure of the test's.
+        let _ = engine.block(machines, view, &block(again.collect()));
+    }
+    Ok(())
 }
 
 /// The block that a state test describes.

@@ -14,7 +14,7 @@ use alloy_consensus::{Block, EthereumTxEnvelope, Header, TxEip4844};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{TrieAccount, root::state_root_unhashed};
 use polity_conformance::{Execute, Options, Progress, Report, junit, run};
-use polity_engine::{Block as EngineBlock, BlockError, BlockOutput};
+use polity_engine::{Block as EngineBlock, BlockError, BlockOutput, Sequential};
 use polity_evm::{
     header::expected_difficulty,
     spec::{Fork, Network},
@@ -233,6 +233,49 @@ fn a_panic_is_a_failure_of_its_test_alone() {
     let report = report_with(&[("chains", chains()), ("transfer", transfer())], &options);
     assert_eq!((report.total().passed, report.total().failed), (1, 1));
     assert_eq!(report.failures[0].difference.found, "on purpose");
+}
+
+/// Notes how many transactions the blocks have, and forgets the output of blocks of one if told to.
+struct Notes<'a> {
+    sizes: &'a Mutex<Vec<usize>>,
+    forgets: bool,
+}
+
+impl Execute for Notes<'_> {
+    fn block(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &EngineBlock,
+    ) -> Result<BlockOutput, BlockError> {
+        self.sizes.lock().unwrap().push(block.transactions.len());
+        let mut output = Sequential::new().execute(machines, view, block)?;
+        if self.forgets {
+            output.transactions.clear();
+        }
+        Ok(output)
+    }
+}
+
+#[test]
+fn state_tests_are_executed_in_blocks_where_asked() {
+    static SIZES: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let run = |in_blocks, forgets| {
+        SIZES.lock().unwrap().clear();
+        let options = Options {
+            engine: &move || Box::new(Notes { sizes: &SIZES, forgets }),
+            state_tests_in_blocks: in_blocks,
+            ..Options::default()
+        };
+        let report = report_with(&[("transfer", transfer())], &options);
+        (report, SIZES.lock().unwrap().clone())
+    };
+    let (report, sizes) = run(false, true);
+    assert_eq!((report.total().passed, sizes), (1, vec![]));
+    let (report, sizes) = run(true, false);
+    assert_eq!((report.total().passed, sizes), (1, vec![1, 3]));
+    let (report, _) = run(true, true);
+    assert_eq!(report.failures[0].difference.what, "in a block of its own");
 }
 
 #[test]

@@ -6,26 +6,40 @@ use polity_engine::{Parallel, Sequential};
 use polity_replay::{Library, Replay, data_root, discover};
 use std::num::NonZeroUsize;
 
-#[test]
-fn every_block_is_the_same_in_parallel() {
+/// Executes every block this often on each of these numbers of threads.
+fn every_block(threads: &[usize], times: usize) {
     let Some(root) = data_root().unwrap() else {
         eprintln!("skipped: POLITY_DATA unset");
         return;
     };
     let library = Library::new();
-    let mut engines: Vec<Parallel> = [2, 4, 8]
-        .into_iter()
-        .map(|threads| Parallel::new(NonZeroUsize::new(threads).unwrap()).unwrap())
+    let mut engines: Vec<(usize, Parallel)> = threads
+        .iter()
+        .map(|threads| (*threads, Parallel::new(NonZeroUsize::new(*threads).unwrap()).unwrap()))
         .collect();
-    for folder in discover([root.join("mainnet")]).unwrap() {
+    let folders = discover([root.join("mainnet")]).unwrap();
+    assert!(!folders.is_empty());
+    for folder in folders {
         let replay = Replay::new(&library.open(&folder).unwrap()).unwrap();
         let expected = replay.execute(&mut Sequential::new()).unwrap();
-        for engine in &mut engines {
-            for _ in 0..3 {
+        for (threads, engine) in &mut engines {
+            for _ in 0..times {
                 let output =
                     engine.execute(&replay.machines, &replay.state, &replay.block).unwrap();
-                assert!(output == expected, "block {} differs", replay.number);
+                let number = replay.number;
+                assert!(output == expected, "block {number} differs on {threads} threads");
             }
         }
     }
+}
+
+#[test]
+fn every_block_is_the_same_in_parallel() {
+    every_block(&[2, 4, 8], 3);
+}
+
+#[test]
+#[ignore = "minutes in release mode; needs POLITY_DATA"]
+fn every_block_is_the_same_in_parallel_many_times() {
+    every_block(&[1, 2, 4, 8], 20);
 }

@@ -44,6 +44,10 @@ pub(super) const PAIRS: [(Address, usize, usize); 2] =
 
 pub(super) const FACTORY: Address = Address::repeat_byte(0xc0);
 pub(super) const PROBE: Address = Address::repeat_byte(0xd0);
+
+/// Another probe, which owns so little that it cannot always pay.
+pub(super) const PURSE: Address = Address::repeat_byte(0xd1);
+
 pub(super) const WALLET: Address = Address::repeat_byte(0xe0);
 pub(super) const TRANSIENT: Address = Address::repeat_byte(0xf0);
 

@@ -4,8 +4,8 @@ use super::{
     Kind,
     block::Builder,
     contracts::{
-        Birth, FACTORY, How, Inner, PAIRS, PROBE, TOKENS, TRANSIENT, WALLET, call_with_list, child,
-        run,
+        Birth, FACTORY, How, Inner, PAIRS, PROBE, PURSE, TOKENS, TRANSIENT, WALLET, call_with_list,
+        child, run,
     },
     draft::{Amount, Authorize, Draft, Fault, Form, address},
     setup::{CROWD, RICH, fresh},
@@ -43,6 +43,8 @@ pub(super) struct Generator {
     tokens: usize,
     /// Each kind as often as it weighs.
     urn: Vec<Kind>,
+    /// Addresses that nothing is at before the block, but that several transactions may pay.
+    strangers: [Address; 5],
     /// Who may take which token from whom.
     approvals: Vec<(usize, usize, usize)>,
     /// The salts of children that were there at some time.
@@ -54,17 +56,18 @@ impl Generator {
     pub(super) fn new(mut rng: Rng, fork: Fork) -> Self {
         let crowd = rng.pick(&[2, 4, 8, RICH]).copied().unwrap_or(RICH);
         let tokens = rng.pick(&[1, TOKENS.len()]).copied().unwrap_or(1);
-        // Some blocks are of a few kinds only.
-        let one_in = rng.pick(&[1, 1, 8, 16]).copied().unwrap_or(1);
         let mut urn = vec![Kind::Transfer];
-        for kind in Kind::ALL.iter().filter(|kind| kind.is_in(fork)) {
-            if !rng.once_in(one_in) {
-                continue;
+        match Kind::THEMES.get(rng.below(2 * Kind::THEMES.len())) {
+            Some(theme) => urn.extend(theme.iter().filter(|kind| kind.is_in(fork))),
+            None => {
+                for kind in Kind::ALL.iter().filter(|kind| kind.is_in(fork)) {
+                    let weight = rng.pick(&[0, 0, 0, 1, 1, 2, 4, 12]).copied().unwrap_or(1);
+                    urn.extend(std::iter::repeat_n(*kind, weight));
+                }
             }
-            let weight = rng.pick(&[0, 0, 0, 1, 1, 2, 4, 12]).copied().unwrap_or(1);
-            urn.extend(std::iter::repeat_n(*kind, weight));
         }
-        Self { rng, crowd, tokens, urn, approvals: Vec::new(), born: BTreeSet::new() }
+        let strangers = core::array::from_fn(|_| fresh(&mut rng));
+        Self { rng, crowd, tokens, urn, strangers, approvals: Vec::new(), born: BTreeSet::new() }
     }
 
     /// Another transaction; `None` where the kind that was drawn has no occasion.
@@ -94,7 +97,7 @@ impl Generator {
                 self.pay(kind, now, to, small)
             }
             K::TransferToFresh => {
-                let to = fresh(&mut self.rng);
+                let to = self.stranger();
                 self.pay(kind, now, to, small + 1)
             }
             K::TransferToSelf => {
@@ -102,8 +105,7 @@ impl Generator {
                 Draft { to: TxKind::Call(draft.sender()), ..draft }
             }
             K::TransferOfNothing => {
-                let to =
-                    if small.is_multiple_of(2) { fresh(&mut self.rng) } else { self.somebody(now) };
+                let to = if small.is_multiple_of(2) { self.stranger() } else { self.somebody(now) };
                 self.pay(kind, now, to, 0)
             }
             K::LeaveOneWei => self.spend(kind, now, 1),
@@ -124,6 +126,7 @@ impl Generator {
                 };
                 Draft { from, ..draft }
             }
+            K::FillPurse => self.pay(kind, now, PURSE, small),
             K::PayBeneficiary => self.pay(kind, now, now.beneficiary(), small),
             K::BeneficiaryPays => {
                 let from = (0..CROWD).find(|person| address(*person) == now.beneficiary())?;
@@ -221,8 +224,8 @@ impl Generator {
     /// All but some wei, to where no code runs: so the gas, and what is left, are known.
     fn spend(&mut self, kind: Kind, now: &Builder, left: u64) -> Draft {
         let poor = address(self.poor());
-        let fresh = fresh(&mut self.rng);
-        let to = if self.rng.once_in(2) && !now.has_code(poor) { poor } else { fresh };
+        let stranger = self.stranger();
+        let to = if self.rng.once_in(2) && !now.has_code(poor) { poor } else { stranger };
         Draft {
             value: Amount::AllBut(left),
             gas_limit: 21_000,
@@ -263,6 +266,12 @@ impl Generator {
         RICH.saturating_add(self.rng.below(CROWD - RICH))
     }
 
+    /// An address that nothing is at, or was not before the block.
+    fn stranger(&mut self) -> Address {
+        let known = self.rng.pick(&self.strangers).copied().unwrap_or_default();
+        if self.rng.once_in(4) { fresh(&mut self.rng) } else { known }
+    }
+
     fn person(&mut self) -> Address {
         address(self.rng.below(self.crowd))
     }
@@ -270,13 +279,15 @@ impl Generator {
     /// Any account at all, most likely a person.
     fn somebody(&mut self, now: &Builder) -> Address {
         match self.rng.below(16) {
-            0 => fresh(&mut self.rng),
+            0 => self.stranger(),
             1 => now.beneficiary(),
             2 => PROBE,
             3 => WALLET,
             4 => CHILDREN.get(self.rng.below(CHILDREN.len())).copied().unwrap_or_default(),
             5 => address(self.poor()),
             6 => FACTORY,
+            7 => PURSE,
+            8 => self.stranger(),
             _ => self.person(),
         }
     }
@@ -285,7 +296,7 @@ impl Generator {
         let index = self.rng.below(self.tokens);
         let token = TOKENS.get(index).copied()?;
         let amount = U256::from(self.small());
-        let to = if self.rng.once_in(4) { fresh(&mut self.rng) } else { self.person() };
+        let to = if self.rng.once_in(4) { self.stranger() } else { self.person() };
         let transfer = |amount| call("transfer(address,uint256)", &[word(to), amount]);
         Some(match kind {
             Kind::TokenApprove => {
@@ -404,7 +415,7 @@ impl Generator {
             PROBE,
             TOKENS.first().copied()?,
             Address::with_last_byte(4),
-            fresh(&mut self.rng),
+            self.stranger(),
         ];
         let target = self.rng.pick(&targets).copied()?;
         let anybody = self.rng.below(CROWD);
@@ -463,7 +474,7 @@ impl Generator {
             Kind::Clear => call("clear(uint256)", &[cell(&mut self.rng)]),
             Kind::Spin => call("spin(uint256)", &[U256::from(self.rng.below(400))]),
             Kind::OutOfGas => call("spin(uint256)", &[U256::from(100_000)]),
-            Kind::ContractPays => {
+            Kind::ContractPays | Kind::PursePays => {
                 call("pay(address,uint256)", &[word(target), U256::from(self.small())])
             }
             Kind::PayAndUndo => {
@@ -472,7 +483,12 @@ impl Generator {
             Kind::Refuse => call("refuse(uint256)", &[cell(&mut self.rng)]),
             _ => call("bump(uint256)", &[cell(&mut self.rng)]),
         };
-        self.call(kind, now, PROBE, data)
+        let contract = match kind {
+            Kind::PursePays => PURSE,
+            Kind::PayAndUndo | Kind::LookAtOwn if self.rng.once_in(2) => PURSE,
+            _ => PROBE,
+        };
+        self.call(kind, now, contract, data)
     }
 
     /// A wallet's calls.
@@ -491,7 +507,7 @@ impl Generator {
         };
         let somebody = self.somebody(now);
         let amount = U256::from(self.small());
-        let (to, data, value) = match self.rng.below(9) {
+        let (to, data, value) = match self.rng.below(10) {
             0 => (PROBE, call("bump(uint256)", &[U256::ONE]), 0),
             1 => (somebody, Bytes::new(), self.small()),
             2 => {
@@ -510,6 +526,7 @@ impl Generator {
                 (child.unwrap_or_default(), call("destroy(address)", &[word(somebody)]), 0)
             }
             7 => (PROBE, call("refuse(uint256)", &[U256::ONE]), 0),
+            8 => (PURSE, call("pay(address,uint256)", &[word(somebody), amount]), 0),
             _ => (PROBE, call_with_list("look(address[])", &[somebody]), 0),
         };
         Inner { to, value, data, how }

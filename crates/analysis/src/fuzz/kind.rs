@@ -123,6 +123,10 @@ kinds! {
 
     /// A contract pays.
     ContractPays,
+    /// A contract with little pays, where what it has left is enough.
+    PursePays,
+    /// Ether to that contract.
+    FillPurse,
     /// A contract pays in a frame that reverts, and looks at the payee.
     PayAndUndo,
     /// A transaction that reverts after a write.
@@ -143,8 +147,71 @@ kinds! {
 }
 
 impl Kind {
+    /// Kinds that meet in the same accounts and slots, each in a way of its own.
+    pub const THEMES: [&'static [Self]; 4] = [
+        // What is created, destroyed and created again.
+        &[
+            Self::FactoryCreate2,
+            Self::CreateAndDestroy,
+            Self::CreateTwice,
+            Self::Recreate,
+            Self::Recreate,
+            Self::DestroyToOther,
+            Self::DestroyToSelf,
+            Self::Poke,
+            Self::Poke,
+            Self::Look,
+            Self::LookAtCodes,
+            Self::Batch,
+        ],
+        // Balances that just suffice, or do not, and accounts that come to be.
+        &[
+            Self::TransferToFresh,
+            Self::TransferOfNothing,
+            Self::LeaveOneWei,
+            Self::SpendAll,
+            Self::FundPoor,
+            Self::PoorSpends,
+            Self::ContractPays,
+            Self::PursePays,
+            Self::PursePays,
+            Self::FillPurse,
+            Self::PayAndUndo,
+            Self::BranchOnBalance,
+            Self::LookAtCodes,
+        ],
+        // Delegations, and those who meet them.
+        &[
+            Self::Delegate,
+            Self::DelegateAgain,
+            Self::ClearDelegation,
+            Self::DelegateToDelegated,
+            Self::DelegateWrongNonce,
+            Self::DelegateSender,
+            Self::DelegateMany,
+            Self::CallDelegated,
+            Self::CallDelegated,
+            Self::LookAtCodes,
+            Self::Batch,
+        ],
+        // Slots that many write.
+        &[
+            Self::Swap,
+            Self::Swap,
+            Self::AddLiquidity,
+            Self::TokenTransfer,
+            Self::TokenApprove,
+            Self::TokenTransferFrom,
+            Self::TokenMint,
+            Self::Bump,
+            Self::Copy,
+            Self::Clear,
+            Self::Exit,
+        ],
+    ];
+
     /// Whether the rules of `fork` have what the kind is about.
-    pub const fn is_in(self, fork: Fork) -> bool {
+    pub fn is_in(self, fork: Fork) -> bool {
         let first = match self {
             Self::Transient | Self::BeaconRoot => Fork::Cancun,
             Self::Delegate
@@ -159,7 +226,7 @@ impl Kind {
             | Self::Exit => Fork::Prague,
             _ => Fork::London,
         };
-        fork as u8 >= first as u8
+        fork >= first
     }
 
     /// Whether a transaction of the kind is meant to fail.

@@ -3,8 +3,8 @@
 use super::{
     CHAIN_ID,
     contracts::{
-        CODES, FACTORY, PAIRS, PROBE, TOKENS, TRANSIENT, WALLET, allowance_slot, balance_slot,
-        child,
+        CODES, FACTORY, PAIRS, PROBE, PURSE, TOKENS, TRANSIENT, WALLET, allowance_slot,
+        balance_slot, child,
     },
 };
 use crate::{Rng, abi::word};
@@ -47,6 +47,9 @@ const TOKENS_EACH: u64 = 1_000_000_000_000;
 
 /// What a market holds of each of its tokens.
 const RESERVE: u64 = 1_000_000_000_000_000;
+
+/// What the purse owns, in wei: less than some of the payments that are asked of it.
+const PURSE_FUNDS: u64 = 400;
 
 /// 10^18 wei.
 const ETHER: u64 = 1_000_000_000_000_000_000;
@@ -166,7 +169,14 @@ fn beneficiary(rng: &mut Rng) -> Address {
 
 fn withdrawals(rng: &mut Rng, beneficiary: Address) -> Vec<Withdrawal> {
     let mut recipients: Vec<Address> = PEOPLE.iter().map(|person| person.address).collect();
-    recipients.extend([beneficiary, PROBE, child(1), child(CHILDREN), Address::repeat_byte(0xfd)]);
+    recipients.extend([
+        beneficiary,
+        PROBE,
+        PURSE,
+        child(1),
+        child(CHILDREN),
+        Address::repeat_byte(0xfd),
+    ]);
     (0..rng.below(8) as u64)
         .map(|index| Withdrawal {
             index,
@@ -179,36 +189,44 @@ fn withdrawals(rng: &mut Rng, beneficiary: Address) -> Vec<Withdrawal> {
 
 fn accounts(fork: Fork) -> BTreeMap<Address, Account> {
     let mut accounts = BTreeMap::new();
+    let ether = |count: u64| U256::from(ETHER) * U256::from(count);
     for (index, person) in PEOPLE.iter().enumerate().take(RICH) {
         let delegated = fork >= Fork::Prague && index < DELEGATED;
         let account = Account {
-            balance: U256::from(ETHER) * U256::from(1_000),
+            balance: ether(1_000),
             nonce: u64::from(delegated),
             code: if delegated { delegation(WALLET) } else { Bytes::new() },
             ..Account::default()
         };
         accounts.insert(person.address, account);
     }
-    let mut contract = |address, code: &Bytes, ethers: u64, storage: BTreeMap<U256, U256>| {
-        let balance = U256::from(ETHER) * U256::from(ethers);
+    let mut contract = |address, code: &Bytes, balance, storage| {
         let account = Account { balance, nonce: 1, code: code.clone(), storage };
         accounts.insert(address, account);
     };
     for (index, token) in TOKENS.into_iter().enumerate() {
-        contract(token, &CODES.token, 0, token_storage(index));
+        contract(token, &CODES.token, U256::ZERO, token_storage(index));
     }
     for (pair, one, other) in PAIRS {
-        contract(pair, &CODES.pair, 0, pair_storage(one, other));
+        contract(pair, &CODES.pair, U256::ZERO, pair_storage(one, other));
     }
-    contract(FACTORY, &CODES.factory, 0, BTreeMap::new());
-    contract(PROBE, &CODES.probe, 100, BTreeMap::from([(U256::from(9), U256::ONE)]));
-    contract(WALLET, &CODES.wallet, 100, BTreeMap::new());
+    contract(FACTORY, &CODES.factory, U256::ZERO, BTreeMap::new());
+    contract(PROBE, &CODES.probe, ether(100), BTreeMap::from([(U256::from(9), U256::ONE)]));
+    contract(PURSE, &CODES.probe, U256::from(PURSE_FUNDS), BTreeMap::new());
+    contract(WALLET, &CODES.wallet, ether(100), BTreeMap::new());
     for salt in 0..CHILDREN {
-        contract(child(salt), &CODES.child, 1, BTreeMap::from([(U256::ZERO, U256::ONE)]));
+        // Their pokes and marks.
+        let storage = BTreeMap::from([(U256::ZERO, U256::ONE), (U256::ONE, U256::from(5))]);
+        contract(child(salt), &CODES.child, ether(1), storage);
     }
     if fork >= Fork::Cancun {
-        contract(TRANSIENT, &CODES.transient, 0, BTreeMap::new());
-        contract(eip4788::BEACON_ROOTS_ADDRESS, &eip4788::BEACON_ROOTS_CODE, 0, BTreeMap::new());
+        contract(TRANSIENT, &CODES.transient, U256::ZERO, BTreeMap::new());
+        contract(
+            eip4788::BEACON_ROOTS_ADDRESS,
+            &eip4788::BEACON_ROOTS_CODE,
+            U256::ZERO,
+            BTreeMap::new(),
+        );
     }
     if fork >= Fork::Prague {
         for (address, code) in [
@@ -222,7 +240,7 @@ fn accounts(fork: Fork) -> BTreeMap<Address, Account> {
                 &eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_CODE,
             ),
         ] {
-            contract(address, code, 0, BTreeMap::new());
+            contract(address, code, U256::ZERO, BTreeMap::new());
         }
     }
     accounts
