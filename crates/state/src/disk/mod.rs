@@ -1,0 +1,187 @@
+//! The state on disk: a flat store for the values and whatever else is looked up by key, and nomt
+//! for the trie over their hashes.
+//!
+//! Two stores, one commit: the flat store takes a batch first, with the changes that the trie has
+//! yet to take over, and is durable before the trie begins. So after a crash the trie is either at
+//! the last batch or at the one before, which its count of commits tells, and in the latter case
+//! takes over the changes then. Anything else is damage.
+
+mod flat;
+mod folder;
+mod trie;
+
+use crate::StateError;
+use flat::{Flat, FlatSnapshot, Link, Pending, Row};
+use folder::Folder;
+use polity_types::B256;
+use polity_verify::{Change, Path as TriePath, Trie as OpenTrie};
+use std::{
+    ops::Bound,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+};
+use trie::{Trie, TrieOptions, Update};
+
+pub use folder::VERSION as FORMAT_VERSION;
+
+/// Bytes that stay free on the file system: both stores also write in the background, where a full
+/// disk could only be answered by stopping.
+const RESERVE: u64 = 64 << 20;
+
+/// The sizes of a state on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// MiB of memory for cached values.
+    pub value_cache: u64,
+    /// MiB of memory for cached pages of the trie, and as many for its leaves.
+    pub trie_cache: usize,
+    /// The pages that the trie has room for at first, of 4 KiB each; about one page is needed for
+    /// 200 keys. The room grows by itself, for which the trie is written anew.
+    pub trie_pages: u32,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self { value_cache: 256, trie_cache: 256, trie_pages: 1 << 16 }
+    }
+}
+
+/// A state on disk.
+pub struct Disk {
+    folder: Folder,
+    flat: Flat,
+    trie: RwLock<Trie>,
+    head: Mutex<Option<Link>>,
+}
+
+impl Disk {
+    /// Makes a state without any batch in a folder that does not exist or is empty. `chain` is
+    /// what [`Disk::open`] may ask for.
+    pub fn create(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, StateError> {
+        let folder = Folder::create(path, chain)?;
+        let disk = Self::assemble(folder, options)?;
+        disk.folder.complete()?;
+        Ok(disk)
+    }
+
+    /// Opens a state: of any chain, or of the given one.
+    ///
+    /// No other process may have it open.
+    pub fn open(
+        path: &Path,
+        chain: Option<B256>,
+        options: &DiskOptions,
+    ) -> Result<Self, StateError> {
+        let disk = Self::assemble(Folder::open(path, chain)?, options)?;
+        disk.catch_up()?;
+        Ok(disk)
+    }
+
+    fn assemble(folder: Folder, options: &DiskOptions) -> Result<Self, StateError> {
+        let flat = Flat::open(&folder.values(), options.value_cache << 20)?;
+        let head = flat.head()?;
+        let sizes = TrieOptions { pages: options.trie_pages, cache: options.trie_cache };
+        let trie = Trie::open(&folder.trie(), sizes)?;
+        Ok(Self { folder, flat, trie: RwLock::new(trie), head: Mutex::new(head) })
+    }
+
+    /// Makes the trie hold what the flat store does, or tells that it cannot.
+    fn catch_up(&self) -> Result<(), StateError> {
+        let damaged = |what: String| StateError::damaged(self.folder.path(), what);
+        let mut trie = self.trie.write().unwrap_or_else(PoisonError::into_inner);
+        let (root, commits) = (trie.root()?, trie.commits()?);
+        let Some(head) = *self.head() else {
+            // A trie that was just made, and has seen nothing.
+            return match commits {
+                0 => Ok(()),
+                _ => Err(damaged("has a trie, but no values".to_owned())),
+            };
+        };
+        if commits == head.trie_commits.wrapping_sub(1) {
+            let pending = self.flat.pending()?.filter(|pending| {
+                pending.number == head.number && pending.before == root
+            });
+            let pending = pending.ok_or_else(|| {
+                damaged(format!("has a trie that is not at the root before batch {}", head.number))
+            })?;
+            let change = |(path, value): &(B256, Option<B256>)| (TriePath::new(path.0), *value);
+            let changes: Vec<Change> = pending.changes.iter().map(change).collect();
+            trie.make_room(changes.len())?;
+            let update = trie.update(&changes)?;
+            if update.root != head.root {
+                return Err(damaged(format!(
+                    "has a trie that comes to the root {} with batch {}, not to {}",
+                    update.root, head.number, head.root
+                )));
+            }
+            return trie.commit(update);
+        }
+        if commits != head.trie_commits || root != head.root {
+            return Err(damaged(format!(
+                "has values up to batch {} with the root {} (trie commit {}), but a trie with the \
+                 root {root} (commit {commits})",
+                head.number, head.root, head.trie_commits
+            )));
+        }
+        Ok(())
+    }
+
+    /// What the chain is known by.
+    pub const fn chain(&self) -> B256 {
+        self.folder.chain()
+    }
+
+    /// Where the state lies.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn head(&self) -> MutexGuard<'_, Option<Link>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trie(&self) -> RwLockReadGuard<'_, Trie> {
+        self.trie.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Computes the root after changes.
+    fn prepare(&self, changes: Vec<Change>) -> Result<Prepared, StateError> {
+        let mut trie = self.trie.write().unwrap_or_else(PoisonError::into_inner);
+        trie.make_room(changes.len())?;
+        let before = trie.root()?;
+        let trie_commits = trie.commits()?.wrapping_add(1);
+        let update = trie.update(&changes)?;
+        Ok(Prepared { before, trie_commits, changes, update })
+    }
+
+    fn commit(&self, prepared: Prepared, rows: Vec<Row>, height: u64) -> Result<(), StateError> {
+        let Prepared { before, trie_commits, changes, update } = prepared;
+        let size = rows
+            .iter()
+            .map(|(_, key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 64)
+            .sum::<usize>()
+            .saturating_add(changes.len() * 160);
+        let needed = RESERVE.saturating_add((size as u64).saturating_mul(2));
+        let free = self.folder.free_space()?;
+        if free < needed {
+            return Err(StateError::Full { path: self.folder.path().to_owned(), free, needed });
+        }
+        let mut head = self.head();
+        let number = head.map_or(1, |head| head.number.saturating_add(1));
+        let link = Link { number, height, root: update.root, trie_commits };
+        let changes =
+            changes.iter().map(|(path, value)| (B256::new(*path.bytes()), *value)).collect();
+        let pending = Pending { number, before, changes };
+        self.flat.write(rows, &link, &pending)?;
+        self.trie().commit(update)?;
+        *head = Some(link);
+        Ok(())
+    }
+}
+
+struct Prepared {
+    before: B256,
+    trie_commits: u32,
+    changes: Vec<Change>,
+    update: Update,
+}
