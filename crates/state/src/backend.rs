@@ -27,6 +27,11 @@ impl Table {
     pub const ALL: [Self; 6] =
         [Self::Cells, Self::History, Self::Changed, Self::Codes, Self::Blocks, Self::Meta];
 
+    /// The order in which a commit shows: who finds a new cell finds what it
+    /// replaced, and who finds a new head finds its cells.
+    pub const ORDER: [Self; Self::ALL.len()] =
+        [Self::History, Self::Changed, Self::Codes, Self::Cells, Self::Blocks, Self::Meta];
+
     /// The name, as a backend may use it for a file or key space.
     pub const fn name(self) -> &'static str {
         match self {
@@ -137,6 +142,14 @@ impl Batch {
     /// The changes of the trie, in ascending order of their paths.
     pub fn trie(&self) -> &[Change] {
         &self.trie
+    }
+
+    /// Bytes that the writes take, without what a backend adds to them.
+    pub fn size(&self) -> usize {
+        let size = |write: &Write| {
+            write.key.len().saturating_add(write.value.as_ref().map_or(0, |value| value.len()))
+        };
+        self.writes.iter().map(size).fold(0, usize::saturating_add)
     }
 
     /// The block whose state the batch leads to, if there is one.

@@ -72,6 +72,23 @@ pub enum StateError {
         /// What went wrong.
         error: String,
     },
+    /// The disk is about to be full, and nothing was written.
+    #[error(
+        "{path} has {free} bytes left on its disk, and {needed} have to be free to commit; make \
+         room there"
+    )]
+    Full {
+        /// The state's folder.
+        path: String,
+        /// Free bytes.
+        free: u64,
+        /// Bytes that have to be free.
+        needed: u64,
+    },
+    /// An earlier failure: the store on disk has to be opened again, which tells
+    /// what it holds.
+    #[error("{0} failed before and takes no more changes; open it again")]
+    Stopped(String),
     /// The thread that commits is gone.
     #[error("the state was closed")]
     Closed,

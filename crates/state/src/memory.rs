@@ -19,11 +19,6 @@ pub struct Memory {
 /// How many rows a scan copies under one lock.
 const CHUNK: usize = 256;
 
-/// The order in which a commit shows: who finds a new cell finds what it
-/// replaced, and who finds a new head finds its cells.
-const ORDER: [Table; Table::ALL.len()] =
-    [Table::History, Table::Changed, Table::Codes, Table::Cells, Table::Blocks, Table::Meta];
-
 /// Halves of an update with fewer changes than this are not worth a thread.
 const LEAST_HALF: usize = 256;
 
@@ -77,7 +72,7 @@ impl Backend for Memory {
         };
         announce(root);
         let mut writes = batch.seal(root);
-        for table in ORDER {
+        for table in Table::ORDER {
             let mut rows = write(self.table(table));
             for Write { key, value, .. } in writes.extract_if(.., |row| row.table == table) {
                 match value {

@@ -10,10 +10,11 @@
 //!   written by its own batch and by the one before, and whichever of them counts as the later
 //!   shows. Rows 1 to *n* filled and row *n* + 1 empty means: all *n* batches, in their order.
 
-use crate::StateError;
+use super::error::{damaged, io};
+use crate::{Row, StateError, Table, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
-use polity_types::B256;
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use polity_types::{B256, Bytes};
 use std::{
     ops::Bound,
     path::{Path, PathBuf},
@@ -34,48 +35,36 @@ const LINKS: u64 = JOURNALS / 256;
 
 /// What is known of a batch once it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Link {
+pub(super) struct Link {
     /// The batch's number, from 1.
-    pub number: u64,
-    /// The height of the state after it.
-    pub height: u64,
+    pub(super) number: u64,
     /// The state root after it.
-    pub root: B256,
+    pub(super) root: B256,
     /// How many commits the trie has seen once it holds this batch, modulo 2³².
-    pub trie_commits: u32,
+    pub(super) trie_commits: u32,
 }
 
 /// What the trie takes over from the last batch.
 #[derive(Debug, BorshSerialize, BorshDeserialize)]
-pub struct Pending {
+pub(super) struct Pending {
     /// The number of the batch.
-    pub number: u64,
+    pub(super) number: u64,
     /// The root of the trie before.
-    pub before: B256,
+    pub(super) before: B256,
     /// The changes, by path.
-    pub changes: Vec<(B256, Option<B256>)>,
+    pub(super) changes: Vec<(B256, Option<B256>)>,
 }
 
-/// One row to write: table, key, and the value, or none to remove the row.
-pub type Row = (u8, Vec<u8>, Option<Vec<u8>>);
-
 /// The open flat store.
-pub struct Flat {
+pub(super) struct Flat {
     path: PathBuf,
     database: Database,
     rows: Keyspace,
 }
 
-/// The rows of one point in time.
-pub struct FlatSnapshot {
-    path: PathBuf,
-    snapshot: fjall::Snapshot,
-    rows: Keyspace,
-}
-
 impl Flat {
     /// Opens the store, or makes an empty one. `cache` is in bytes.
-    pub fn open(path: &Path, cache: u64) -> Result<Self, StateError> {
+    pub(super) fn open(path: &Path, cache: u64) -> Result<Self, StateError> {
         let open = || -> fjall::Result<_> {
             let database = Database::builder(path)
                 .cache_size(cache)
@@ -90,13 +79,12 @@ impl Flat {
     }
 
     /// The last batch, after a look at the whole chain; none where nothing was ever written.
-    pub fn head(&self) -> Result<Option<Link>, StateError> {
-        let snapshot = self.snapshot();
-        let broken = |what: String| StateError::damaged(&self.path, what);
+    pub(super) fn head(&self) -> Result<Option<Link>, StateError> {
+        let broken = |what: String| damaged(&self.path, what);
         let mut oldest = None;
         let mut head: Option<Link> = None;
         let mut announced = None;
-        for row in snapshot.range(OWN, Bound::Included(&[LINK]), Bound::Excluded(&[LINK + 1])) {
+        for row in self.rows_between(OWN, Bound::Included(&[LINK]), Bound::Excluded(&[LINK + 1])) {
             let (key, value) = row?;
             let number = key
                 .get(1..)
@@ -135,96 +123,102 @@ impl Flat {
     }
 
     /// What the trie takes over from the last batch.
-    pub fn pending(&self) -> Result<Option<Pending>, StateError> {
-        let Some(bytes) = self.get(OWN, &[PENDING])? else { return Ok(None) };
+    pub(super) fn pending(&self) -> Result<Option<Pending>, StateError> {
+        let Some(bytes) = self.value(&[OWN, PENDING])? else { return Ok(None) };
         Pending::try_from_slice(&bytes)
             .map(Some)
-            .map_err(|_| StateError::damaged(&self.path, "has a wrong row of pending changes"))
+            .map_err(|_| damaged(&self.path, "has a wrong row of pending changes"))
     }
 
-    /// A row of now.
-    pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let value = self.rows.get(full_key(table, key)).map_err(|error| failed(&self.path, error))?;
-        Ok(value.map(|value| value.to_vec()))
+    /// The value at a key.
+    pub(super) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.value(&full_key(byte(table), key))
     }
 
-    /// All rows as they are now.
-    pub fn snapshot(&self) -> FlatSnapshot {
-        FlatSnapshot {
-            path: self.path.clone(),
-            snapshot: self.database.snapshot(),
-            rows: self.rows.clone(),
-        }
+    fn value(&self, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        let value = self.rows.get(key).map_err(|error| failed(&self.path, error))?;
+        Ok(value.map(|value| Bytes::copy_from_slice(&value)))
+    }
+
+    /// The rows of a table between two bounds, from either end.
+    pub(super) fn range(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Result<Row, StateError>> + use<> {
+        self.rows_between(byte(table), from, to)
+    }
+
+    fn rows_between(
+        &self,
+        table: u8,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+    ) -> impl DoubleEndedIterator<Item = Result<Row, StateError>> + use<> {
+        let from = match from {
+            Bound::Included(key) => Bound::Included(full_key(table, key)),
+            Bound::Excluded(key) => Bound::Excluded(full_key(table, key)),
+            Bound::Unbounded => Bound::Included(vec![table]),
+        };
+        let to = match to {
+            Bound::Included(key) => Bound::Included(full_key(table, key)),
+            Bound::Excluded(key) => Bound::Excluded(full_key(table, key)),
+            Bound::Unbounded => Bound::Excluded(vec![table.saturating_add(1)]),
+        };
+        let path = self.path.clone();
+        self.rows.range((from, to)).map(move |row| {
+            let (key, value) = row.into_inner().map_err(|error| failed(&path, error))?;
+            let key = Bytes::copy_from_slice(key.get(1..).unwrap_or_default());
+            Ok((key, Bytes::copy_from_slice(&value)))
+        })
     }
 
     /// Writes a batch; it is durable and whole when this returns. After an error it may be there
     /// or not, which the next [`Flat::open`] tells, and this store writes no more.
-    pub fn write(
+    pub(super) fn write(
         &self,
-        rows: Vec<Row>,
+        mut writes: Vec<Write>,
         link: &Link,
         pending: &Pending,
     ) -> Result<(), StateError> {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        for (table, key, value) in rows {
-            let key = full_key(table, &key);
+        // Readers see a batch arrive in this order. A later write to the same key stays behind.
+        writes.sort_by_key(|write| Table::ORDER.iter().position(|table| *table == write.table));
+        for Write { table, key, value } in writes {
+            let key = full_key(byte(table), &key);
             match value {
-                Some(value) => batch.insert(&self.rows, key, value),
+                Some(value) => batch.insert(&self.rows, key, value.as_ref()),
                 None => batch.remove(&self.rows, key),
             }
         }
         let encode = |encoded: std::io::Result<Vec<u8>>| {
-            encoded.map_err(|error| StateError::io("encode a row of", &self.path, error))
+            encoded.map_err(|error| io("encode a row of", &self.path, &error))
         };
         batch.insert(&self.rows, link_key(link.number), encode(borsh::to_vec(link))?);
         batch.insert(&self.rows, link_key(link.number.saturating_add(1)), []);
         if let Some(old) = link.number.checked_sub(LINKS) {
             batch.remove(&self.rows, link_key(old));
         }
-        batch.insert(&self.rows, full_key(OWN, &[PENDING]), encode(borsh::to_vec(pending))?);
+        batch.insert(&self.rows, vec![OWN, PENDING], encode(borsh::to_vec(pending))?);
         batch.commit().map_err(|error| failed(&self.path, error))
     }
 
     /// Bytes on disk.
-    pub fn disk_space(&self) -> Result<u64, StateError> {
+    pub(super) fn disk_space(&self) -> Result<u64, StateError> {
         self.database.disk_space().map_err(|error| failed(&self.path, error))
     }
 }
 
-impl FlatSnapshot {
-    /// A row.
-    pub fn get(&self, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        let value = self
-            .snapshot
-            .get(&self.rows, full_key(table, key))
-            .map_err(|error| failed(&self.path, error))?;
-        Ok(value.map(|value| value.to_vec()))
-    }
-
-    /// The rows of a table between two keys, from either end.
-    pub fn range(
-        &self,
-        table: u8,
-        from: Bound<&[u8]>,
-        to: Bound<&[u8]>,
-    ) -> impl DoubleEndedIterator<Item = Result<(Vec<u8>, Vec<u8>), StateError>> + Send + 'static
-    {
-        let from = match from {
-            Bound::Included(key) => Bound::Included(full_key(table, key)),
-            Bound::Excluded(key) => Bound::Excluded(full_key(table, key)),
-            Bound::Unbounded => Bound::Included(vec![table]),
-        };
-        let to = match (to, table.checked_add(1)) {
-            (Bound::Included(key), _) => Bound::Included(full_key(table, key)),
-            (Bound::Excluded(key), _) => Bound::Excluded(full_key(table, key)),
-            (Bound::Unbounded, Some(next)) => Bound::Excluded(vec![next]),
-            (Bound::Unbounded, None) => Bound::Unbounded,
-        };
-        let path = self.path.clone();
-        self.snapshot.range(&self.rows, (from, to)).map(move |row| {
-            let (key, value) = row.into_inner().map_err(|error| failed(&path, error))?;
-            Ok((key.get(1..).unwrap_or_default().to_vec(), value.to_vec()))
-        })
+/// The byte before the keys of a table.
+const fn byte(table: Table) -> u8 {
+    match table {
+        Table::Cells => 0,
+        Table::History => 1,
+        Table::Changed => 2,
+        Table::Codes => 3,
+        Table::Blocks => 4,
+        Table::Meta => 5,
     }
 }
 
@@ -244,10 +238,10 @@ fn link_key(number: u64) -> Vec<u8> {
 /// What an error of fjall means here.
 fn failed(path: &Path, error: fjall::Error) -> StateError {
     match error {
-        fjall::Error::Io(error) => StateError::io("use", path, error),
-        fjall::Error::Storage(fjall::LsmError::Io(error)) => StateError::io("use", path, error),
-        fjall::Error::Locked => StateError::Locked(path.to_owned()),
-        fjall::Error::Poisoned => StateError::Stopped(path.to_owned()),
-        error => StateError::damaged(path, error.to_string()),
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => {
+            io("use", path, &error)
+        }
+        fjall::Error::Poisoned => StateError::Stopped(path.display().to_string()),
+        error => damaged(path, format_args!("cannot be read: {error}")),
     }
 }

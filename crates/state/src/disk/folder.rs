@@ -1,3 +1,4 @@
+use super::error::{DiskError, damaged, io as failed};
 use crate::StateError;
 use polity_types::B256;
 use std::{
@@ -28,7 +29,7 @@ const TITLE: &str = "polity state";
 /// trie/     the trie (nomt)
 /// ```
 #[derive(Debug)]
-pub struct Folder {
+pub(super) struct Folder {
     path: PathBuf,
     chain: B256,
     _lock: File,
@@ -37,11 +38,11 @@ pub struct Folder {
 impl Folder {
     /// Takes a new folder: one that does not exist or is empty. It becomes a state folder with
     /// [`Folder::complete`]; until then, another attempt may start over.
-    pub fn create(path: &Path, chain: B256) -> Result<Self, StateError> {
-        fs::create_dir_all(path).map_err(|error| StateError::io("create", path, error))?;
+    pub(super) fn create(path: &Path, chain: B256) -> Result<Self, DiskError> {
+        fs::create_dir_all(path).map_err(|error| failed("create", path, &error))?;
         let lock = lock(path)?;
         if exists(&path.join(FORMAT))? {
-            return Err(StateError::Exists(path.to_owned()));
+            return Err(DiskError::Exists(path.to_owned()));
         }
         let unfinished = path.join(CREATING);
         if exists(&unfinished)? {
@@ -49,33 +50,31 @@ impl Folder {
                 remove_all(&path.join(part))?;
             }
         } else if entries(path)?.iter().any(|name| name != LOCK) {
-            return Err(StateError::NotEmpty(path.to_owned()));
+            return Err(DiskError::NotEmpty(path.to_owned()));
         }
         write_durably(&unfinished, b"")?;
         Ok(Self { path: path.to_owned(), chain, _lock: lock })
     }
 
     /// Makes the new folder a state folder, once its parts are there.
-    pub fn complete(&self) -> Result<(), StateError> {
+    pub(super) fn complete(&self) -> Result<(), StateError> {
         write_durably(&self.path.join(FORMAT), encode(self.chain).as_bytes())?;
         let unfinished = self.path.join(CREATING);
-        fs::remove_file(&unfinished)
-            .map_err(|error| StateError::io("remove", &unfinished, error))?;
+        fs::remove_file(&unfinished).map_err(|error| failed("remove", &unfinished, &error))?;
         sync_folder(&self.path)
     }
 
     /// Takes a folder that exists, of any chain or of the given one.
-    pub fn open(path: &Path, chain: Option<B256>) -> Result<Self, StateError> {
+    pub(super) fn open(path: &Path, chain: Option<B256>) -> Result<Self, DiskError> {
         let format = path.join(FORMAT);
         if !exists(&format)? {
-            return Err(StateError::NoState(path.to_owned()));
+            return Err(DiskError::NoState(path.to_owned()));
         }
         let lock = lock(path)?;
-        let text =
-            fs::read(&format).map_err(|error| StateError::io("read", &format, error))?;
+        let text = fs::read(&format).map_err(|error| failed("read", &format, &error))?;
         let found = decode(&text, &format)?;
         if let Some(expected) = chain.filter(|expected| *expected != found) {
-            return Err(StateError::OtherChain { path: path.to_owned(), found, expected });
+            return Err(DiskError::OtherChain { path: path.to_owned(), found, expected });
         }
         // A crash between the two last steps of a creation.
         remove_all(&path.join(CREATING))?;
@@ -83,47 +82,47 @@ impl Folder {
     }
 
     /// What the chain is known by.
-    pub const fn chain(&self) -> B256 {
+    pub(super) const fn chain(&self) -> B256 {
         self.chain
     }
 
     /// The folder itself.
-    pub fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Where the flat store lies.
-    pub fn values(&self) -> PathBuf {
+    pub(super) fn values(&self) -> PathBuf {
         self.path.join(VALUES)
     }
 
     /// Where the trie lies.
-    pub fn trie(&self) -> PathBuf {
+    pub(super) fn trie(&self) -> PathBuf {
         self.path.join(TRIE)
     }
 
     /// Bytes that may still be written to the file system of the folder.
-    pub fn free_space(&self) -> Result<u64, StateError> {
+    pub(super) fn free_space(&self) -> Result<u64, StateError> {
         let stat = rustix::fs::statvfs(&self.path)
-            .map_err(|error| StateError::io("ask the free space of", &self.path, error.into()))?;
+            .map_err(|error| failed("ask the free space of", &self.path, &error))?;
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 }
 
 /// Holds the folder for this process as long as the file stays open. The system lets go of it when
 /// the process ends, however it ends.
-fn lock(path: &Path) -> Result<File, StateError> {
+fn lock(path: &Path) -> Result<File, DiskError> {
     let name = path.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
         .write(true)
         .open(&name)
-        .map_err(|error| StateError::io("open", &name, error))?;
+        .map_err(|error| failed("open", &name, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StateError::Locked(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(StateError::io("lock", &name, error)),
+        Err(TryLockError::WouldBlock) => Err(DiskError::Locked(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &name, &error).into()),
     }
 }
 
@@ -134,23 +133,23 @@ fn encode(chain: B256) -> String {
 }
 
 /// The chain of a format file's text.
-fn decode(text: &[u8], path: &Path) -> Result<B256, StateError> {
-    let damaged = || StateError::damaged(path, "is not the description of a state folder");
-    let text = str::from_utf8(text).map_err(|_| damaged())?;
+fn decode(text: &[u8], path: &Path) -> Result<B256, DiskError> {
+    let wrong = || damaged(path, "is not the description of a state folder");
+    let text = str::from_utf8(text).map_err(|_| wrong())?;
     let mut lines = text.lines();
     if lines.next() != Some(TITLE) {
-        return Err(damaged());
+        return Err(wrong().into());
     }
     // The version comes first and alone: what follows it is for that version to say.
     let version = lines.next().and_then(|line| line.strip_prefix("format "));
-    let version: u32 = version.and_then(|digits| digits.parse().ok()).ok_or_else(damaged)?;
+    let version: u32 = version.and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
     if version != VERSION {
-        return Err(StateError::Format { path: path.to_owned(), found: version, expected: VERSION });
+        return Err(DiskError::Format { path: path.to_owned(), found: version, expected: VERSION });
     }
     let chain = lines.next().and_then(|line| line.strip_prefix("chain "));
-    let chain: B256 = chain.and_then(|hash| hash.parse().ok()).ok_or_else(damaged)?;
+    let chain: B256 = chain.and_then(|hash| hash.parse().ok()).ok_or_else(wrong)?;
     if text != encode(chain) {
-        return Err(damaged());
+        return Err(wrong().into());
     }
     Ok(chain)
 }
@@ -164,7 +163,7 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
         file.sync_all()?;
         fs::rename(&temporary, path)
     };
-    write().map_err(|error| StateError::io("write", path, error))?;
+    write().map_err(|error| failed("write", path, &error))?;
     sync_folder(path.parent().unwrap_or(path))
 }
 
@@ -172,17 +171,17 @@ fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), StateError> {
 fn sync_folder(path: &Path) -> Result<(), StateError> {
     File::open(path)
         .and_then(|folder| folder.sync_all())
-        .map_err(|error| StateError::io("sync", path, error))
+        .map_err(|error| failed("sync", path, &error))
 }
 
 fn exists(path: &Path) -> Result<bool, StateError> {
-    path.try_exists().map_err(|error| StateError::io("look for", path, error))
+    path.try_exists().map_err(|error| failed("look for", path, &error))
 }
 
 fn entries(path: &Path) -> Result<Vec<std::ffi::OsString>, StateError> {
     fs::read_dir(path)
         .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.file_name())).collect())
-        .map_err(|error| StateError::io("list", path, error))
+        .map_err(|error| failed("list", path, &error))
 }
 
 /// Removes a file or a folder with all that is in it, if it is there.
@@ -193,7 +192,7 @@ fn remove_all(path: &Path) -> Result<(), StateError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     };
-    result.map_err(|error| StateError::io("remove", path, error))
+    result.map_err(|error| failed("remove", path, &error))
 }
 
 #[cfg(test)]
@@ -210,16 +209,16 @@ mod tests {
     fn a_complete_folder_opens_as_its_chain_only() {
         let parent = tempfile::tempdir().unwrap();
         let path = parent.path().join("state");
-        assert!(matches!(Folder::open(&path, None), Err(StateError::NoState(_))));
+        assert!(matches!(Folder::open(&path, None), Err(DiskError::NoState(_))));
         let folder = Folder::create(&path, CHAIN).unwrap();
         folder.complete().unwrap();
-        assert!(matches!(Folder::open(&path, None), Err(StateError::Locked(_))));
+        assert!(matches!(Folder::open(&path, None), Err(DiskError::Locked(_))));
         drop(folder);
-        assert!(matches!(Folder::create(&path, CHAIN), Err(StateError::Exists(_))));
+        assert!(matches!(Folder::create(&path, CHAIN), Err(DiskError::Exists(_))));
         assert_eq!(Folder::open(&path, None).unwrap().chain(), CHAIN);
         assert_eq!(Folder::open(&path, Some(CHAIN)).unwrap().chain(), CHAIN);
         let other = Some(B256::repeat_byte(8));
-        assert!(matches!(Folder::open(&path, other), Err(StateError::OtherChain { .. })));
+        assert!(matches!(Folder::open(&path, other), Err(DiskError::OtherChain { .. })));
     }
 
     #[test]
@@ -235,7 +234,7 @@ mod tests {
 
         let foreign = parent.path().join("foreign");
         fs::create_dir_all(foreign.join("values")).unwrap();
-        assert!(matches!(Folder::create(&foreign, CHAIN), Err(StateError::NotEmpty(_))));
+        assert!(matches!(Folder::create(&foreign, CHAIN), Err(DiskError::NotEmpty(_))));
         assert!(foreign.join("values").exists());
     }
 
@@ -252,7 +251,7 @@ mod tests {
         ] {
             fs::write(format_of(&path), text).unwrap();
             match Folder::open(&path, None) {
-                Err(StateError::Format { found, expected, .. }) => {
+                Err(DiskError::Format { found, expected, .. }) => {
                     assert_eq!((found, expected), (version, VERSION));
                 }
                 other => panic!("{other:?}"),

@@ -6,22 +6,25 @@
 //! the last batch or at the one before, which its count of commits tells, and in the latter case
 //! takes over the changes then. Anything else is damage.
 
+mod error;
 mod flat;
 mod folder;
 mod trie;
 
-use crate::StateError;
-use flat::{Flat, FlatSnapshot, Link, Pending, Row};
+use crate::{Backend, Batch, Rows, StateError, Table};
+use error::damaged;
+use flat::{Flat, Link, Pending};
 use folder::Folder;
-use polity_types::B256;
-use polity_verify::{Change, Path as TriePath, Trie as OpenTrie};
+use polity_types::{B256, Bytes};
+use polity_verify::{Change, Path as TriePath, Trie as OpenTrie, sentinels};
 use std::{
     ops::Bound,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use trie::{Trie, TrieOptions, Update};
+use trie::{Trie, TrieOptions};
 
+pub use error::DiskError;
 pub use folder::VERSION as FORMAT_VERSION;
 
 /// Bytes that stay free on the file system: both stores also write in the background, where a full
@@ -57,9 +60,13 @@ pub struct Disk {
 impl Disk {
     /// Makes a state without any batch in a folder that does not exist or is empty. `chain` is
     /// what [`Disk::open`] may ask for.
-    pub fn create(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, StateError> {
+    pub fn create(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
         let folder = Folder::create(path, chain)?;
         let disk = Self::assemble(folder, options)?;
+        let sentinels: Vec<Change> =
+            sentinels().map(|leaf| (leaf.path, Some(leaf.value))).collect();
+        let update = disk.trie().update(&sentinels)?;
+        disk.trie().commit(update)?;
         disk.folder.complete()?;
         Ok(disk)
     }
@@ -71,13 +78,16 @@ impl Disk {
         path: &Path,
         chain: Option<B256>,
         options: &DiskOptions,
-    ) -> Result<Self, StateError> {
+    ) -> Result<Self, DiskError> {
         let disk = Self::assemble(Folder::open(path, chain)?, options)?;
         disk.catch_up()?;
         Ok(disk)
     }
 
-    fn assemble(folder: Folder, options: &DiskOptions) -> Result<Self, StateError> {
+    fn assemble(folder: Folder, options: &DiskOptions) -> Result<Self, DiskError> {
+        if !trie::is_permitted() {
+            return Err(DiskError::NoIoUring);
+        }
         let flat = Flat::open(&folder.values(), options.value_cache << 20)?;
         let head = flat.head()?;
         let sizes = TrieOptions { pages: options.trie_pages, cache: options.trie_cache };
@@ -87,20 +97,21 @@ impl Disk {
 
     /// Makes the trie hold what the flat store does, or tells that it cannot.
     fn catch_up(&self) -> Result<(), StateError> {
-        let damaged = |what: String| StateError::damaged(self.folder.path(), what);
-        let mut trie = self.trie.write().unwrap_or_else(PoisonError::into_inner);
+        let damaged = |what: String| damaged(self.folder.path(), what);
+        let mut trie = self.trie_mut();
         let (root, commits) = (trie.root()?, trie.commits()?);
         let Some(head) = *self.head() else {
-            // A trie that was just made, and has seen nothing.
+            // The one commit of a new trie is that of the sentinels.
             return match commits {
-                0 => Ok(()),
+                1 if root == OpenTrie::empty().root() => Ok(()),
                 _ => Err(damaged("has a trie, but no values".to_owned())),
             };
         };
         if commits == head.trie_commits.wrapping_sub(1) {
-            let pending = self.flat.pending()?.filter(|pending| {
-                pending.number == head.number && pending.before == root
-            });
+            let pending = self
+                .flat
+                .pending()?
+                .filter(|pending| pending.number == head.number && pending.before == root);
             let pending = pending.ok_or_else(|| {
                 damaged(format!("has a trie that is not at the root before batch {}", head.number))
             })?;
@@ -144,44 +155,69 @@ impl Disk {
         self.trie.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Computes the root after changes.
-    fn prepare(&self, changes: Vec<Change>) -> Result<Prepared, StateError> {
-        let mut trie = self.trie.write().unwrap_or_else(PoisonError::into_inner);
-        trie.make_room(changes.len())?;
-        let before = trie.root()?;
-        let trie_commits = trie.commits()?.wrapping_add(1);
-        let update = trie.update(&changes)?;
-        Ok(Prepared { before, trie_commits, changes, update })
+    fn trie_mut(&self) -> RwLockWriteGuard<'_, Trie> {
+        self.trie.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn commit(&self, prepared: Prepared, rows: Vec<Row>, height: u64) -> Result<(), StateError> {
-        let Prepared { before, trie_commits, changes, update } = prepared;
-        let size = rows
-            .iter()
-            .map(|(_, key, value)| key.len() + value.as_ref().map_or(0, Vec::len) + 64)
-            .sum::<usize>()
-            .saturating_add(changes.len() * 160);
-        let needed = RESERVE.saturating_add((size as u64).saturating_mul(2));
+    /// Bytes of the values on disk, the trie aside.
+    pub fn values_size(&self) -> Result<u64, StateError> {
+        self.flat.disk_space()
+    }
+
+    /// Refuses a batch of so many bytes where the disk is about to be full.
+    fn check_space(&self, bytes: usize) -> Result<(), StateError> {
+        let needed = RESERVE.saturating_add((bytes as u64).saturating_mul(2));
         let free = self.folder.free_space()?;
         if free < needed {
-            return Err(StateError::Full { path: self.folder.path().to_owned(), free, needed });
+            let path = self.folder.path().display().to_string();
+            return Err(StateError::Full { path, free, needed });
         }
-        let mut head = self.head();
-        let number = head.map_or(1, |head| head.number.saturating_add(1));
-        let link = Link { number, height, root: update.root, trie_commits };
-        let changes =
-            changes.iter().map(|(path, value)| (B256::new(*path.bytes()), *value)).collect();
-        let pending = Pending { number, before, changes };
-        self.flat.write(rows, &link, &pending)?;
-        self.trie().commit(update)?;
-        *head = Some(link);
         Ok(())
     }
 }
 
-struct Prepared {
-    before: B256,
-    trie_commits: u32,
-    changes: Vec<Change>,
-    update: Update,
+impl Backend for Disk {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.flat.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+    ) -> Result<Rows<'_>, StateError> {
+        let rows = self.flat.range(table, from, to);
+        Ok(if reverse { Box::new(rows.rev()) } else { Box::new(rows) })
+    }
+
+    fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
+        self.check_space(batch.size())?;
+        let mut trie = self.trie_mut();
+        trie.make_room(batch.trie().len())?;
+        let before = trie.root()?;
+        let trie_commits = trie.commits()?.wrapping_add(1);
+        let update = trie.update(batch.trie())?;
+        drop(trie);
+        let root = update.root;
+        announce(root);
+        let row = |(path, value): &Change| (B256::new(*path.bytes()), *value);
+        let changes = batch.trie().iter().map(row).collect();
+        let mut head = self.head();
+        let number = head.map_or(1, |head| head.number.saturating_add(1));
+        let link = Link { number, root, trie_commits };
+        self.flat.write(batch.seal(root), &link, &Pending { number, before, changes })?;
+        self.trie().commit(update)?;
+        *head = Some(link);
+        Ok(())
+    }
+
+    fn root(&self) -> Result<B256, StateError> {
+        self.trie().root()
+    }
+
+    fn prove(&self, paths: &[TriePath]) -> Result<OpenTrie, StateError> {
+        self.trie().prove(paths)
+    }
 }

@@ -1,5 +1,6 @@
 //! The trie on disk: nomt, with the hashing of `polity-verify`, as a store of value hashes.
 
+use super::error::{damaged, io};
 use crate::StateError;
 use nomt::{
     FinishedSession, HashTableUtilization, IoUringPermission, KeyReadWrite, Nomt, Options,
@@ -50,7 +51,7 @@ const FULL: usize = 11;
 const SPARE_PAGES: usize = 1024;
 
 /// The open trie.
-pub struct Trie {
+pub(super) struct Trie {
     path: PathBuf,
     options: TrieOptions,
     nomt: Option<Nomt<Hasher>>,
@@ -60,27 +61,30 @@ pub struct Trie {
 
 /// The sizes of a trie.
 #[derive(Clone, Copy, Debug)]
-pub struct TrieOptions {
+pub(super) struct TrieOptions {
     /// Pages that the hash table has room for when the trie is made; it grows by itself.
-    pub pages: u32,
+    pub(super) pages: u32,
     /// MiB of memory for each of the two caches, pages and leaves.
-    pub cache: usize,
+    pub(super) cache: usize,
 }
 
 /// Changes whose root is known and which are not on disk yet.
-pub struct Update {
+pub(super) struct Update {
     finished: FinishedSession,
     /// The root after the changes.
-    pub root: B256,
+    pub(super) root: B256,
+}
+
+/// Whether the system lets nomt read and write in its way.
+pub(super) fn is_permitted() -> bool {
+    !matches!(nomt::check_iou_permissions(), IoUringPermission::Denied)
 }
 
 impl Trie {
     /// Opens the trie, or makes an empty one where the folder does not exist.
-    pub fn open(path: &Path, options: TrieOptions) -> Result<Self, StateError> {
-        if matches!(nomt::check_iou_permissions(), IoUringPermission::Denied) {
-            return Err(StateError::NoIoUring);
-        }
-        let mut trie = Self { path: path.to_owned(), options, nomt: None, failed: AtomicBool::new(false) };
+    pub(super) fn open(path: &Path, options: TrieOptions) -> Result<Self, StateError> {
+        let mut trie =
+            Self { path: path.to_owned(), options, nomt: None, failed: AtomicBool::new(false) };
         trie.reopen()?;
         Ok(trie)
     }
@@ -107,19 +111,19 @@ impl Trie {
     }
 
     /// The root on disk.
-    pub fn root(&self) -> Result<B256, StateError> {
+    pub(super) fn root(&self) -> Result<B256, StateError> {
         Ok(B256::from(self.nomt()?.root().into_inner()))
     }
 
     /// How many commits this trie has seen, modulo 2³².
-    pub fn commits(&self) -> Result<u32, StateError> {
+    pub(super) fn commits(&self) -> Result<u32, StateError> {
         Ok(self.nomt()?.sync_seqn())
     }
 
     /// Makes room for `changes` more changes.
     ///
     /// Everything else waits meanwhile: the table is written anew.
-    pub fn make_room(&mut self, changes: usize) -> Result<(), StateError> {
+    pub(super) fn make_room(&mut self, changes: usize) -> Result<(), StateError> {
         let HashTableUtilization { capacity, occupied } = self.nomt()?.hash_table_utilization();
         let wanted = occupied.saturating_add(changes / 2).saturating_add(SPARE_PAGES);
         if wanted <= capacity / 16 * FULL {
@@ -138,7 +142,7 @@ impl Trie {
     /// nomt's pages carry no checksums, so what it computes is not believed: the paths that it
     /// went along must lead to the root that is known, and the new root is computed a second time
     /// from them alone.
-    pub fn update(&self, changes: &[Change]) -> Result<Update, StateError> {
+    pub(super) fn update(&self, changes: &[Change]) -> Result<Update, StateError> {
         let operation = |(path, value): &Change| {
             let value = value.map(|hash| hash.to_vec());
             (*path.bytes(), KeyReadWrite::Write(value))
@@ -156,13 +160,13 @@ impl Trie {
     /// Makes changes durable.
     ///
     /// After an error they are there or not, which the next [`Trie::open`] tells.
-    pub fn commit(&self, update: Update) -> Result<(), StateError> {
+    pub(super) fn commit(&self, update: Update) -> Result<(), StateError> {
         let nomt = self.nomt()?;
         self.guarded("commit to", || update.finished.commit(nomt))
     }
 
     /// The trie with these paths open, which are sorted, each once.
-    pub fn prove(&self, paths: &[TriePath]) -> Result<OpenTrie, StateError> {
+    pub(super) fn prove(&self, paths: &[TriePath]) -> Result<OpenTrie, StateError> {
         let operation = |path: &TriePath| (*path.bytes(), KeyReadWrite::Read(None));
         let mut finished = self.finish(paths.iter().map(operation).collect())?;
         self.seen(&mut finished)
@@ -186,10 +190,9 @@ impl Trie {
         for path in paths.unwrap_or_default() {
             let siblings: Vec<B256> = path.inner.siblings.iter().map(B256::from).collect();
             let leaf = match &path.inner.terminal {
-                PathProofTerminal::Leaf(leaf) => Some(Leaf {
-                    path: TriePath::new(leaf.key_path),
-                    value: leaf.value_hash.into(),
-                }),
+                PathProofTerminal::Leaf(leaf) => {
+                    Some(Leaf { path: TriePath::new(leaf.key_path), value: leaf.value_hash.into() })
+                }
                 PathProofTerminal::Terminator(_) => None,
             };
             trie.open(&TriePath::new(path.path.raw_path()), &siblings, leaf)
@@ -200,11 +203,11 @@ impl Trie {
 
     fn nomt(&self) -> Result<&Nomt<Hasher>, StateError> {
         let nomt = self.nomt.as_ref().filter(|_| !self.failed.load(Ordering::Relaxed));
-        nomt.ok_or_else(|| StateError::Stopped(self.path.clone()))
+        nomt.ok_or_else(|| StateError::Stopped(self.path.display().to_string()))
     }
 
     fn wrong(&self, what: impl std::fmt::Display) -> StateError {
-        StateError::damaged(&self.path, format!("does not add up: {what}"))
+        damaged(&self.path, format_args!("does not add up: {what}"))
     }
 
     /// Calls nomt, which panics on pages that make no sense, here or in a worker, from where the
@@ -221,7 +224,7 @@ impl Trie {
             Err(panic) => message(&*panic),
         };
         self.failed.store(true, Ordering::Relaxed);
-        Err(StateError::Engine { path: self.path.clone(), doing, what })
+        Err(io(doing, &self.path, &what))
     }
 }
 
