@@ -3,7 +3,7 @@ use core::ops::Bound;
 use polity_types::{B256, Bytes};
 use polity_verify::{Change, Path, Trie};
 
-use crate::{Head, StateError};
+use crate::{BlockRow, Head, StateError};
 
 /// An ordered table of byte strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -164,9 +164,9 @@ impl Batch {
     /// writes to a key win.
     pub fn seal(mut self, root: B256) -> Vec<Write> {
         if let Some((height, hash)) = self.head {
-            let head = Head { height, root, hash };
-            self.put(Table::Meta, Head::KEY, head.to_bytes());
-            self.put(Table::Blocks, height.to_be_bytes(), head.to_bytes());
+            let row = BlockRow { root: Some(root), hash };
+            self.put(Table::Blocks, height.to_be_bytes(), row.to_bytes());
+            self.put(Table::Meta, Head::KEY, Head { height, root }.to_bytes());
         }
         self.writes
     }

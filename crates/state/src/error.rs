@@ -1,3 +1,5 @@
+use alloc::string::{String, ToString};
+
 use polity_kernel::ViewError;
 use polity_types::AccountId;
 use polity_verify::TrieError;

@@ -1,3 +1,5 @@
+use alloc::{format, vec::Vec};
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use polity_types::B256;
 
@@ -10,20 +12,24 @@ pub struct Head {
     pub height: u64,
     /// The root of the state after it.
     pub root: B256,
+}
+
+/// What a store knows of a block: a value of [`Table::Blocks`](crate::Table).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BlockRow {
+    /// The root of the state after it; `None` before the state began.
+    pub root: Option<B256>,
     /// The block's hash, as far as the state was told.
     pub hash: Option<B256>,
 }
 
 impl Head {
-    /// Where [`Table::Meta`](crate::Table::Meta) holds the latest.
+    /// Where [`Table::Meta`](crate::Table) holds the latest.
     pub const KEY: &'static [u8] = b"head";
 
     /// The canonical bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        // Writing to a vector does not fail.
-        let _ = self.serialize(&mut bytes);
-        bytes
+        encode(self)
     }
 
     /// The head with these bytes.
@@ -31,7 +37,33 @@ impl Head {
     /// # Errors
     /// They are none.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
-        borsh::from_slice(bytes)
-            .map_err(|error| StateError::Corrupt(format!("a block's row: {error}")))
+        decode("the latest block", bytes)
     }
+}
+
+impl BlockRow {
+    /// The canonical bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// The row with these bytes.
+    ///
+    /// # Errors
+    /// They are none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, StateError> {
+        decode("a block", bytes)
+    }
+}
+
+fn encode(value: &impl BorshSerialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    // Writing to a vector does not fail.
+    let _ = value.serialize(&mut bytes);
+    bytes
+}
+
+fn decode<T: BorshDeserialize>(what: &str, bytes: &[u8]) -> Result<T, StateError> {
+    borsh::from_slice(bytes)
+        .map_err(|error| StateError::Corrupt(format!("the row of {what}: {error}")))
 }

@@ -19,6 +19,8 @@ mod backend;
 mod codes;
 #[cfg(feature = "std")]
 mod commit;
+#[cfg(feature = "disk")]
+pub mod disk;
 #[cfg(feature = "std")]
 mod head;
 #[cfg(feature = "std")]

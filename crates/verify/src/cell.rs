@@ -60,12 +60,16 @@ impl Cell {
     /// The bytes are not the canonical encoding of a value, or it is empty.
     pub fn value(bytes: &[u8]) -> Result<Value, CellError> {
         let value: Value = decode("slot value", bytes)?;
-        let absent = match &value {
+        if Self::is_absent(&value) { Err(CellError::Empty) } else { Ok(value) }
+    }
+
+    /// Whether a slot with this value is absent from the state.
+    pub fn is_absent(value: &Value) -> bool {
+        match value {
             Value::Empty => true,
             Value::Word(word) => word.is_zero(),
             Value::Bytes(bytes) => bytes.is_empty(),
-        };
-        if absent { Err(CellError::Empty) } else { Ok(value) }
+        }
     }
 }
 

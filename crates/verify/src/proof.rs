@@ -142,7 +142,7 @@ impl Proof {
 fn fits(key: &Key, cell: &Cell) -> bool {
     match (key, cell) {
         (Key::Account(_), Cell::Account(_)) => true,
-        (Key::Slot(..), Cell::Slot(_)) => Cell::value(&cell.to_bytes()).is_ok(),
+        (Key::Slot(..), Cell::Slot(value)) => !Cell::is_absent(value),
         _ => false,
     }
 }
