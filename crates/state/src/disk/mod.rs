@@ -65,8 +65,11 @@ impl Disk {
         let disk = Self::assemble(folder, options)?;
         let sentinels: Vec<Change> =
             sentinels().map(|leaf| (leaf.path, Some(leaf.value))).collect();
-        let update = disk.trie().update(&sentinels)?;
-        disk.trie().commit(update)?;
+        let mut trie = disk.trie_mut();
+        trie.make_room(sentinels.len())?;
+        let update = trie.update(&sentinels)?;
+        trie.commit(update)?;
+        drop(trie);
         disk.folder.complete()?;
         Ok(disk)
     }

@@ -1,6 +1,11 @@
 //! Batches like those that blocks make, of made-up rows.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "not every test needs everything")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "not every test needs everything"
+)]
 
 use polity_state::{Backend, Batch, Row, Table, disk::DiskOptions};
 use polity_types::{B256, Bytes};
@@ -59,7 +64,8 @@ impl Blocks {
             let value = (self.random.below(4) != 0).then(|| self.value());
             new.insert(path, value);
         }
-        let trie = new.iter().map(|(path, value)| (*path, value.as_deref().map(hash_value)));
+        let hash = |value: &Bytes| hash_value(value);
+        let trie = new.iter().map(|(path, value)| (*path, value.as_ref().map(hash)));
         let mut batch = Batch::new(trie.collect());
         for (path, value) in &new {
             match value {
