@@ -236,7 +236,7 @@ impl Changes {
     }
 
     /// Changes the rows that begin with `prefix`, given those before.
-    pub(crate) fn apply_rows(&self, prefix: &[u8], rows: &mut BTreeMap<Vec<u8>, Bytes>) {
+    pub fn apply_rows(&self, prefix: &[u8], rows: &mut BTreeMap<Vec<u8>, Bytes>) {
         let set = |rows: &mut BTreeMap<Vec<u8>, Bytes>, row: Vec<u8>, cell: Option<Bytes>| {
             if row.starts_with(prefix) {
                 match cell {

@@ -5,7 +5,7 @@ use core::ops::Bound;
 use polity_types::Bytes;
 use polity_verify::{Change, Path, hash_value};
 
-use crate::{Backend, Batch, CellChange, StateError, Table};
+use crate::{Backend, Batch, CellChange, Rows, StateError, Table};
 
 /// How far back the state can be read and rolled back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,11 +178,9 @@ pub(crate) fn under(
     prefix: &[u8],
     height: u64,
 ) -> Result<Vec<Replaced>, StateError> {
-    let end = prefix_end(prefix);
-    let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
     let mut found = Vec::new();
     let mut last = None;
-    for row in backend.scan(Table::History, Bound::Included(prefix), to, false)? {
+    for row in rows(backend, Table::History, prefix)? {
         let (key, replaced) = row?;
         let (path, changed) = parse(&key)?;
         if changed > height && last != Some(path) {
@@ -193,8 +191,19 @@ pub(crate) fn under(
     Ok(found)
 }
 
+/// The rows of a table whose keys begin with `prefix`.
+pub(crate) fn rows<'a>(
+    backend: &'a dyn Backend,
+    table: Table,
+    prefix: &[u8],
+) -> Result<Rows<'a>, StateError> {
+    let end = prefix_end(prefix);
+    let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
+    backend.scan(table, Bound::Included(prefix), to, false)
+}
+
 /// The first byte string after all that begin with `prefix`, if there is one.
-pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
+fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {
         if let Some(next) = last.checked_add(1) {

@@ -12,6 +12,8 @@ extern crate alloc;
 
 mod changes;
 mod error;
+mod stateless;
+mod witness;
 
 #[cfg(feature = "std")]
 mod backend;
@@ -28,6 +30,8 @@ mod history;
 #[cfg(feature = "std")]
 mod memory;
 #[cfg(feature = "std")]
+mod recording;
+#[cfg(feature = "std")]
 mod shared;
 #[cfg(feature = "std")]
 mod state;
@@ -36,6 +40,8 @@ mod view;
 
 pub use changes::{CellChange, Changes, MAX_ROW, Slots};
 pub use error::StateError;
+pub use stateless::{Reexecuted, StatelessError, stateless};
+pub use witness::{Witness, WitnessError};
 
 #[cfg(feature = "std")]
 pub use backend::{Backend, Batch, Row, Rows, Table, Write};
@@ -48,6 +54,6 @@ pub use history::History;
 #[cfg(feature = "std")]
 pub use memory::Memory;
 #[cfg(feature = "std")]
-pub use state::State;
+pub use state::{State, WitnessingError};
 #[cfg(feature = "std")]
 pub use view::StateView;

@@ -1,20 +1,34 @@
 use std::{
     fmt,
-    ops::Bound,
     sync::{Arc, Mutex, PoisonError, RwLockReadGuard, mpsc},
     thread,
 };
 
+use polity_engine::{Block, BlockError, BlockOutput, Sequential};
+use polity_kernel::{Machine, Machines};
 use polity_types::{B256, Bytes};
-use polity_verify::{Claim, Key, Path, Proof, Trie};
+use polity_verify::{Claim, Key, Owner, Path, Proof, Trie};
 
 use crate::{
     Backend, BlockRow, Changes, Commit, Head, History, Memory, StateError, StateView, Table,
+    Witness,
     commit::{self, Job},
-    history::OLDEST,
+    history::{self, OLDEST},
+    recording::Recording,
     shared::{Front, Layer, Shared, lock},
     view,
 };
+
+/// Why no witness of a block could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WitnessingError {
+    /// The block cannot be executed on the latest state.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// The state failed.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
 
 /// The state of a chain: its latest blocks and their past.
 ///
@@ -246,6 +260,59 @@ impl State {
         })
     }
 
+    /// Executes a block on the latest state, without committing it, and gives
+    /// the witness on which [`stateless`](crate::stateless) does the same.
+    ///
+    /// # Errors
+    /// The block is invalid, the store failed, or there is no state yet.
+    pub fn witness(
+        &self,
+        machines: &Machines,
+        block: &Block,
+    ) -> Result<(Head, Witness, BlockOutput), WitnessingError> {
+        let made = self.still(|backend, head| {
+            let view = self.view_at(head.height)?;
+            let recording = Recording::new(&view);
+            let output = match Sequential::new().execute(machines, &recording, block) {
+                Ok(output) => output,
+                Err(error) => return Ok(Err(error)),
+            };
+            let changed = Changes::of(&recording, &output)?.cells(&recording)?;
+            let asked = recording.into_asked();
+            let mut rows = asked.rows;
+            rows.extend(changed.into_iter().map(|cell| cell.row));
+            let mut paths = Vec::new();
+            for owner in asked.listed.iter().map(Owner::of) {
+                // Whoever else has keys in the subtree has to be shown too, and
+                // the sentinel that may be its leftmost leaf.
+                paths.push(owner.path());
+                for row in history::rows(backend, Table::Cells, &owner.prefix)? {
+                    rows.insert(row?.0.to_vec());
+                }
+            }
+            paths.extend(rows.iter().map(|row| Key::path_of_row(row)));
+            paths.sort_unstable();
+            paths.dedup();
+            let mut cells = Vec::new();
+            for row in &rows {
+                if let Some(cell) = backend.get(Table::Cells, row)? {
+                    cells.push(view::parse(row, &cell)?);
+                }
+            }
+            let codes = asked.codes.into_iter().map(|(hash, code)| {
+                let runs = |machine: &&dyn Machine| machine.code_hash(&code) == hash;
+                let machine = machines.iter().find(runs).ok_or_else(|| {
+                    StateError::Corrupt(format!("no machine gives the code {hash} its hash"))
+                })?;
+                Ok((machine.kind(), code))
+            });
+            let codes = codes.collect::<Result<Vec<_>, StateError>>()?;
+            let witness = Witness::new(backend.prove(&paths)?, cells, codes, asked.block_hashes);
+            Ok(Ok((head, witness, output)))
+        })?;
+        Ok(made?)
+    }
+
     /// Recomputes the trie from the cells and compares its root: the whole store
     /// is read. Returns the number of cells.
     ///
@@ -256,7 +323,7 @@ impl State {
             let mut trie = Trie::empty();
             let mut count = 0_u64;
             let mut changes = Vec::new();
-            for row in backend.scan(Table::Cells, Bound::Unbounded, Bound::Unbounded, false)? {
+            for row in history::rows(backend, Table::Cells, &[])? {
                 let (row, bytes) = row?;
                 let (key, cell) = view::parse(&row, &bytes)?;
                 if key.row()[..] != row[..] {

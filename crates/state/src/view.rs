@@ -1,6 +1,5 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
     sync::Arc,
     thread,
 };
@@ -85,10 +84,8 @@ impl StateView {
         height: u64,
     ) -> Result<BTreeMap<Vec<u8>, Bytes>, StateError> {
         let backend = &*self.shared.backend;
-        let end = history::prefix_end(prefix);
-        let to = end.as_ref().map_or(Bound::Unbounded, |end| Bound::Excluded(&end[..]));
         let mut rows = BTreeMap::new();
-        for row in backend.scan(Table::Cells, Bound::Included(prefix), to, false)? {
+        for row in history::rows(backend, Table::Cells, prefix)? {
             let (row, cell) = row?;
             rows.insert(row.to_vec(), cell);
         }

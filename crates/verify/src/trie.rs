@@ -140,6 +140,12 @@ pub fn sentinels() -> impl Iterator<Item = Leaf> {
     })
 }
 
+/// Whether a path is one of [`sentinels`]'.
+pub fn is_sentinel(path: &Path) -> bool {
+    let [_, side, rest @ ..] = path.bytes();
+    side & 0x7f == 0 && rest.iter().all(|byte| *byte == 0)
+}
+
 /// The root over the nodes of all subtrees of one depth, from left to right.
 /// `None` unless their number is a power of two.
 pub fn fold(nodes: &[B256]) -> Option<B256> {
