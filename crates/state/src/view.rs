@@ -104,6 +104,7 @@ impl StateView {
     }
 
     fn read_account(&self, account: &AccountId) -> Result<Option<AccountRecord>, StateError> {
+        self.check()?;
         for layer in self.layers.iter().rev() {
             if let Some(record) = layer.changes.account(account) {
                 return Ok(record);
@@ -115,6 +116,7 @@ impl StateView {
     }
 
     fn read_slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, StateError> {
+        self.check()?;
         for layer in self.layers.iter().rev() {
             if let Some(value) = layer.changes.slot(account, key) {
                 return Ok(value);
@@ -128,6 +130,7 @@ impl StateView {
     }
 
     fn read_code(&self, hash: &B256) -> Result<Arc<Code>, StateError> {
+        self.check()?;
         if let Some(code) = self.shared.codes.get(hash) {
             return Ok(code);
         }
@@ -142,6 +145,7 @@ impl StateView {
     }
 
     fn read_block_hash(&self, number: u64) -> Result<B256, StateError> {
+        self.check()?;
         let missing = || StateError::View(ViewError::MissingBlockHash(number));
         if self.height.is_none_or(|height| number > height) {
             return Err(missing());
@@ -173,13 +177,19 @@ impl StateView {
         })
     }
 
+    /// Fails where the view's block was rolled back.
+    fn check(&self) -> Result<Epoch, StateError> {
+        let epoch = self.shared.epoch();
+        if epoch != self.epoch {
+            self.shared.check_rolled_back(self.epoch, self.height)?;
+        }
+        Ok(epoch)
+    }
+
     /// Reads the store without a rollback in between.
     fn stable<T>(&self, read: impl Fn() -> Result<T, StateError>) -> Result<T, StateError> {
         loop {
-            let epoch = self.shared.epoch();
-            if epoch != self.epoch {
-                self.shared.check_rolled_back(self.epoch, self.height)?;
-            }
+            let epoch = self.check()?;
             let found = read();
             if epoch.is_settled() && self.shared.epoch() == epoch {
                 return found;

@@ -1,6 +1,10 @@
 //! Random tries, and the plainest implementation of what their roots are.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::indexing_slicing,
+    reason = "each test binary uses a part of it, and a panic is how it fails"
+)]
 
 use polity_types::B256;
 use polity_verify::{Change, Leaf, Path, hash_inner};
