@@ -63,15 +63,18 @@ pub(super) struct Flat {
 }
 
 impl Flat {
-    /// Opens the store, or makes an empty one. `cache` is in bytes.
-    pub(super) fn open(path: &Path, cache: u64) -> Result<Self, StateError> {
+    /// Opens the store, or makes an empty one. Cache and buffer are in MiB.
+    pub(super) fn open(path: &Path, cache: u64, buffer: u64) -> Result<Self, StateError> {
+        let mib = |size: u64| size.max(1).saturating_mul(1 << 20);
         let open = || -> fjall::Result<_> {
             let database = Database::builder(path)
-                .cache_size(cache)
+                .cache_size(mib(cache))
                 .max_journaling_size(JOURNALS)
                 .manual_journal_persist(true)
                 .open()?;
-            let rows = database.keyspace("rows", KeyspaceCreateOptions::default)?;
+            let rows = database.keyspace("rows", || {
+                KeyspaceCreateOptions::default().max_memtable_size(mib(buffer))
+            })?;
             Ok((database, rows))
         };
         let (database, rows) = open().map_err(|error| failed(path, error))?;

@@ -36,6 +36,9 @@ const RESERVE: u64 = 64 << 20;
 pub struct DiskOptions {
     /// MiB of memory for cached values.
     pub value_cache: u64,
+    /// MiB of memory for values that were written, before they move from the journal to their
+    /// place on disk; at least 1.
+    pub write_buffer: u64,
     /// MiB of memory for cached pages of the trie, and as many for its leaves.
     pub trie_cache: usize,
     /// The pages that the trie has room for at first, of 4 KiB each; about one page is needed for
@@ -45,7 +48,7 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { value_cache: 256, trie_cache: 256, trie_pages: 1 << 16 }
+        Self { value_cache: 256, write_buffer: 64, trie_cache: 256, trie_pages: 1 << 16 }
     }
 }
 
@@ -91,7 +94,7 @@ impl Disk {
         if !trie::is_permitted() {
             return Err(DiskError::NoIoUring);
         }
-        let flat = Flat::open(&folder.values(), options.value_cache << 20)?;
+        let flat = Flat::open(&folder.values(), options.value_cache, options.write_buffer)?;
         let head = flat.head()?;
         let sizes = TrieOptions { pages: options.trie_pages, cache: options.trie_cache };
         let trie = Trie::open(&folder.trie(), sizes)?;

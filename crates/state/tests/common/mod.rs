@@ -17,7 +17,7 @@ use std::{
 
 /// Sizes for tests.
 pub fn small() -> DiskOptions {
-    DiskOptions { value_cache: 8, trie_cache: 8, trie_pages: 4096 }
+    DiskOptions { value_cache: 8, write_buffer: 1, trie_cache: 8, trie_pages: 2048 }
 }
 
 /// Numbers that look random and are always the same.
