@@ -34,6 +34,8 @@ mod recording;
 #[cfg(feature = "std")]
 mod shared;
 #[cfg(feature = "std")]
+pub mod snapshot;
+#[cfg(feature = "std")]
 mod state;
 #[cfg(feature = "std")]
 mod view;

@@ -65,7 +65,7 @@ impl Place {
 }
 
 fn small() -> DiskOptions {
-    DiskOptions { value_cache: 8, trie_cache: 8, trie_pages: 4096 }
+    DiskOptions { value_cache: 8, write_buffer: 1, trie_cache: 8, trie_pages: 4096 }
 }
 
 const GENESIS: u64 = 7;

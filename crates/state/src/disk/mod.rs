@@ -61,11 +61,34 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// Makes a state without any batch in a folder that does not exist or is empty. `chain` is
-    /// what [`Disk::open`] may ask for.
+    /// Makes the empty state in a folder that does not exist or is empty. `chain` is what
+    /// [`Disk::open`] may ask for.
+    ///
+    /// # Errors
+    /// There is something else in the folder, or the disk fails.
     pub fn create(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
-        let folder = Folder::create(path, chain)?;
-        let disk = Self::assemble(folder, options)?;
+        Self::create_with(path, chain, options, |_| Ok(())).map(|(disk, ())| disk)
+    }
+
+    /// Makes a state that is there only when `fill` has put something in it: until then no one can
+    /// open the folder, and another attempt starts over.
+    ///
+    /// # Errors
+    /// As [`Disk::create`], and those of `fill`.
+    pub fn create_with<T, E: From<DiskError>>(
+        path: &Path,
+        chain: B256,
+        options: &DiskOptions,
+        fill: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
+        let disk = Self::begin(path, chain, options)?;
+        let filled = fill(&disk)?;
+        disk.folder.complete().map_err(DiskError::from)?;
+        Ok((disk, filled))
+    }
+
+    fn begin(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
+        let disk = Self::assemble(Folder::create(path, chain)?, options)?;
         let sentinels: Vec<Change> =
             sentinels().map(|leaf| (leaf.path, Some(leaf.value))).collect();
         let mut trie = disk.trie_mut();
@@ -73,13 +96,15 @@ impl Disk {
         let update = trie.update(&sentinels)?;
         trie.commit(update)?;
         drop(trie);
-        disk.folder.complete()?;
         Ok(disk)
     }
 
     /// Opens a state: of any chain, or of the given one.
     ///
     /// No other process may have it open.
+    ///
+    /// # Errors
+    /// There is no such state, it is in use or damaged, or the disk fails.
     pub fn open(
         path: &Path,
         chain: Option<B256>,
@@ -166,6 +191,9 @@ impl Disk {
     }
 
     /// Bytes of the values on disk, the trie aside.
+    ///
+    /// # Errors
+    /// The disk fails.
     pub fn values_size(&self) -> Result<u64, StateError> {
         self.flat.disk_space()
     }

@@ -98,7 +98,7 @@ impl Blocks {
     fn path(&mut self) -> Path {
         let random = self.random.next();
         let mut bytes = hash_value(&random.to_be_bytes());
-        if random % 3 == 0 {
+        if random.is_multiple_of(3) {
             bytes.0[..4].copy_from_slice(&[0xab, 0xcd, 0, (random >> 8) as u8 & 3]);
         }
         Path::new(bytes.0)
