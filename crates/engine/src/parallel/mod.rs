@@ -22,7 +22,7 @@ mod memory;
 mod schedule;
 
 use crate::{
-    Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential,
+    Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential, SystemOutput,
     sequential::{at, begin, end},
 };
 use alloc::{format, string::String, vec::Vec};
@@ -104,8 +104,14 @@ pub trait Observer: Sync {
     /// result is missing, in which case it will run again.
     fn finished(&self, _worker: usize, _transaction: usize, _waits_for: Option<usize>) {}
 
+    /// What the machines did before the first transaction.
+    fn begun(&self, _begin: &[SystemOutput]) {}
+
     /// A transaction's output is final. Called in order, while later ones run.
     fn committed(&self, _transaction: usize, _output: &TransactionOutput) {}
+
+    /// What the machines did after the last transaction.
+    fn ended(&self, _end: &[SystemOutput]) {}
 }
 
 /// Nobody looks on.
@@ -173,14 +179,17 @@ impl Parallel {
         let small = transactions == 0 || gas < self.least_gas;
         if self.threads == 1 || small || u32::try_from(transactions).is_err() {
             let output = self.sequential.execute(machines, view, block)?;
+            observer.begun(&output.begin);
             for (index, output) in output.transactions.iter().enumerate() {
                 observer.committed(index, output);
             }
+            observer.ended(&output.end);
             let executions = transactions;
             return Ok((output, Statistics { transactions, executions, sequential: true }));
         }
         let mut base = Overlay::over(view);
         let output = begin(machines, block, &mut base, &mut self.scratch)?;
+        observer.begun(&output.begin);
         let chunks = chunks(block, gas, self.threads);
         let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let run = Run {
@@ -212,6 +221,7 @@ impl Parallel {
         let after = memory.committed();
         let mut state = Overlay::over(&after);
         output.end = end(machines, block, &mut state, &mut self.scratch, &output.transactions)?;
+        observer.ended(&output.end);
         Ok((output, Statistics { transactions, executions, sequential: false }))
     }
 }
