@@ -24,6 +24,8 @@ mod commit;
 #[cfg(feature = "disk")]
 pub mod disk;
 #[cfg(feature = "std")]
+mod gather;
+#[cfg(feature = "std")]
 mod head;
 #[cfg(feature = "std")]
 mod history;
@@ -49,6 +51,8 @@ pub use witness::{Witness, WitnessError};
 pub use backend::{Backend, Batch, Row, Rows, Table, Write};
 #[cfg(feature = "std")]
 pub use commit::Commit;
+#[cfg(feature = "std")]
+pub use gather::Gather;
 #[cfg(feature = "std")]
 pub use head::{BlockRow, Head};
 #[cfg(feature = "std")]
