@@ -28,8 +28,12 @@ const SALTS: u64 = 12;
 /// The children by their salts.
 static CHILDREN: LazyLock<Vec<Address>> = LazyLock::new(|| (0..SALTS).map(child).collect());
 
-/// What most calls need at most.
-const CALL_GAS: u64 = 400_000;
+/// What most calls need at most. An engine may cut a block by its gas: where it is little, several
+/// transactions are in one piece.
+const CALL_GAS: u64 = 160_000;
+
+/// What calls that create need at most, and several calls in one.
+const CREATE_GAS: u64 = 500_000;
 
 /// 10^17 wei: what a poor person gets at a time.
 const GIFT: u64 = 100_000_000_000_000_000;
@@ -168,13 +172,13 @@ impl Generator {
                 let to = self.delegated(now).map(address)?;
                 let data = self.batch(now);
                 let value = Amount::Wei(U256::from(small));
-                Draft { value, ..self.call(kind, now, to, data) }
+                Draft { value, gas_limit: CREATE_GAS, ..self.call(kind, now, to, data) }
             }
             K::Batch => {
                 let data = self.batch(now);
                 Draft {
                     value: Amount::Wei(U256::from(small)),
-                    gas_limit: 4 * CALL_GAS,
+                    gas_limit: 3 * CREATE_GAS,
                     ..self.call(kind, now, WALLET, data)
                 }
             }
@@ -343,7 +347,7 @@ impl Generator {
             Form::Blob(_) | Form::Delegation(_) => Form::Legacy,
             form => form,
         };
-        Draft { to: TxKind::Create, value, form, ..draft }
+        Draft { to: TxKind::Create, value, gas_limit: CREATE_GAS, form, ..draft }
     }
 
     /// A salt with a child, or without.
@@ -398,7 +402,7 @@ impl Generator {
         };
         let payable = to == FACTORY;
         let draft = self.call(kind, now, to, data);
-        Some(if payable { Draft { value, ..draft } } else { draft })
+        Some(if payable { Draft { value, gas_limit: CREATE_GAS, ..draft } } else { draft })
     }
 
     /// Somebody who has delegated.
