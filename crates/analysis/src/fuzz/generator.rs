@@ -45,6 +45,8 @@ pub(super) struct Generator {
     crowd: usize,
     /// How many tokens are used.
     tokens: usize,
+    /// How many salts children are created with: few make one child come and go often.
+    salts: usize,
     /// Each kind as often as it weighs.
     urn: Vec<Kind>,
     /// Addresses that nothing is at before the block, but that several transactions may pay.
@@ -60,6 +62,7 @@ impl Generator {
     pub(super) fn new(mut rng: Rng, fork: Fork) -> Self {
         let crowd = rng.pick(&[2, 4, 8, RICH]).copied().unwrap_or(RICH);
         let tokens = rng.pick(&[1, TOKENS.len()]).copied().unwrap_or(1);
+        let salts = rng.pick(&[2, CHILDREN.len()]).copied().unwrap_or(2);
         let mut urn = vec![Kind::Transfer];
         match Kind::THEMES.get(rng.below(2 * Kind::THEMES.len())) {
             Some(theme) => urn.extend(theme.iter().filter(|kind| kind.is_in(fork))),
@@ -71,7 +74,16 @@ impl Generator {
             }
         }
         let strangers = core::array::from_fn(|_| fresh(&mut rng));
-        Self { rng, crowd, tokens, urn, strangers, approvals: Vec::new(), born: BTreeSet::new() }
+        Self {
+            rng,
+            crowd,
+            tokens,
+            salts,
+            urn,
+            strangers,
+            approvals: Vec::new(),
+            born: BTreeSet::new(),
+        }
     }
 
     /// Another transaction; `None` where the kind that was drawn has no occasion.
@@ -355,6 +367,7 @@ impl Generator {
         let salts: Vec<usize> = CHILDREN
             .iter()
             .enumerate()
+            .take(self.salts)
             .filter(|(salt, child)| suits(*salt, now.has_code(**child)))
             .map(|(salt, _)| salt)
             .collect();

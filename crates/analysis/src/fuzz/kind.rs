@@ -160,8 +160,8 @@ impl Kind {
             Self::DestroyToSelf,
             Self::Poke,
             Self::Poke,
+            Self::Poke,
             Self::Look,
-            Self::LookAtCodes,
             Self::Batch,
         ],
         // Balances that just suffice, or do not, and accounts that come to be.
