@@ -180,6 +180,8 @@ impl Engine {
         let executed = match delays.map(Delays::new) {
             None => self.engine.execute_with(machines, state, block, &()),
             Some(delays) => {
+                // What it has learned would leave for their turn what is to run ahead here.
+                self.engine.forget();
                 let view = Delayed::new(state, &delays);
                 self.engine.execute_with(machines, &view, block, &delays)
             }
