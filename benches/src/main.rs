@@ -9,6 +9,7 @@
 mod bare;
 mod clock;
 mod kernel;
+mod latency;
 mod parallel;
 mod table;
 mod workloads;
@@ -34,12 +35,15 @@ enum Command {
     Kernel(kernel::Kernel),
     /// The parallel engine beside the sequential one, in wall and CPU time.
     Parallel(parallel::Scaling),
+    /// Both engines on a state that answers late.
+    Latency(latency::Latency),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Kernel(kernel) => kernel.run(),
         Command::Parallel(parallel) => parallel.run(),
+        Command::Latency(latency) => latency.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

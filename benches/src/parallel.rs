@@ -16,8 +16,8 @@ use std::{
 /// The parallel engine beside the sequential one, in wall and processor time.
 ///
 /// Both execute the same block in the same process, in turns; the least time of all turns counts.
-/// Every turn has an engine of its own, which knows nothing of the turn before, and runs the
-/// mainnet blocks in their order. Every output is compared.
+/// In every turn the engine has forgotten what it learned in the one before; the mainnet blocks
+/// follow each other in a turn. Every output is compared.
 #[derive(Args)]
 pub(crate) struct Scaling {
     /// Print JSON instead of a table.
@@ -111,9 +111,10 @@ impl Scaling {
             executions: usize::MAX,
         };
         let mut rows: Vec<_> = inputs.iter().map(row).collect();
+        let mut sequential = Sequential::new();
+        let mut parallel = Parallel::new(self.threads)?;
         for _ in 0..self.repeat {
-            let mut sequential = Sequential::new();
-            let mut parallel = Parallel::new(self.threads)?;
+            parallel.forget();
             for (Input { name, machines, state, block }, row) in inputs.iter().zip(&mut rows) {
                 let start = Instant::now();
                 let (expected, processor) =

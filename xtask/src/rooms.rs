@@ -20,10 +20,11 @@ pub const ROWS: &[&[&str]] = &[
 ];
 
 /// Rooms that also run inside a zkVM, where there is no operating system.
-pub const NO_STD: &[&str] = &["types", "verify", "charter", "kernel", "machines/evm", "engine"];
+pub const NO_STD: &[&str] =
+    &["types", "verify", "charter", "kernel", "machines/evm", "engine", "state"];
 
 /// Rooms whose `lib.rs` forbids `unsafe`.
-pub const FORBID_UNSAFE: &[&str] = &["types", "verify", "charter", "kernel", "engine"];
+pub const FORBID_UNSAFE: &[&str] = &["types", "verify", "charter", "kernel", "engine", "state"];
 
 /// Rooms in which the word `unsafe` does not occur at all, not even in macros that another crate
 /// would expand.

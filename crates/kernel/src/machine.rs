@@ -21,6 +21,9 @@ pub trait Machine: Send + Sync {
     /// after what the machine's earlier transactions used.
     fn admit(&self, tx: &Decoded, used: &Totals, block: &BlockContext) -> Result<(), Invalid>;
 
+    /// The hash by which accounts refer to this code.
+    fn code_hash(&self, code: &[u8]) -> B256;
+
     /// What the machine does before the first transaction of a block.
     fn begin_block(&self, host: &mut dyn Host) -> Result<(), Halt>;
 

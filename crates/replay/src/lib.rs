@@ -35,6 +35,7 @@ mod library;
 mod remote;
 mod replay;
 mod rpc;
+pub mod state;
 mod transaction;
 mod view;
 mod write;

@@ -1,3 +1,4 @@
+use alloy_primitives::keccak256;
 use polity_kernel::{
     BlockContext, Call, DecodeError, Decoded, EndOfBlock, Halt, Host, Invalid, Machine, Outcome,
     Totals, Transacted, TransactionOutput,
@@ -102,6 +103,10 @@ impl Machine for Toy {
             return Err(Invalid { code: "BLOCK_FULL", reason });
         }
         Ok(())
+    }
+
+    fn code_hash(&self, code: &[u8]) -> B256 {
+        keccak256(code)
     }
 
     fn begin_block(&self, host: &mut dyn Host) -> Result<(), Halt> {

@@ -24,7 +24,7 @@ mod predictor;
 mod schedule;
 
 use crate::{
-    Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential,
+    Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential, SystemOutput,
     overlay::Cells,
     sequential::{at, begin, end},
 };
@@ -115,8 +115,14 @@ pub trait Observer: Sync {
     /// result is missing, in which case it will run again.
     fn finished(&self, _worker: usize, _transaction: usize, _waits_for: Option<usize>) {}
 
+    /// What the machines did before the first transaction.
+    fn begun(&self, _begin: &[SystemOutput]) {}
+
     /// A transaction's output is final. Called in order, while later ones run.
     fn committed(&self, _transaction: usize, _output: &TransactionOutput) {}
+
+    /// What the machines did after the last transaction.
+    fn ended(&self, _end: &[SystemOutput]) {}
 }
 
 /// Nobody looks on.
@@ -203,15 +209,18 @@ impl Parallel {
         let small = transactions == 0 || gas < self.least_gas;
         if self.threads == 1 || small || u32::try_from(transactions).is_err() {
             let output = self.sequential.execute(machines, view, block)?;
+            observer.begun(&output.begin);
             for (index, output) in output.transactions.iter().enumerate() {
                 observer.committed(index, output);
             }
+            observer.ended(&output.end);
             let executions = transactions;
             let statistics = Statistics { transactions, executions, chunks: 1, sequential: true };
             return Ok((output, statistics));
         }
         let mut base = Overlay::over(view);
         let output = begin(machines, block, &mut base, &mut self.scratch)?;
+        observer.begun(&output.begin);
         let chunks = chunks(block, gas, self.threads, self.least_chunk_gas);
         let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let run = Run {
@@ -245,6 +254,7 @@ impl Parallel {
         }
         let mut state = Overlay::over(&memory);
         output.end = end(machines, block, &mut state, &mut self.scratch, &output.transactions)?;
+        observer.ended(&output.end);
         Ok((output, Statistics { transactions, executions, chunks, sequential: false }))
     }
 }

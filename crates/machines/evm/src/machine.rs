@@ -22,7 +22,7 @@ use alloy_eips::{
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
     eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
 };
-use alloy_primitives::{Address, Bytes, Log, LogData, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, Log, LogData, TxKind, U256, keccak256};
 use core::marker::PhantomData;
 use polity_kernel::{
     BlockContext, Call, DecodeError, Decoded, EndOfBlock, Halt, Host, Invalid, Machine, Outcome,
@@ -231,6 +231,10 @@ impl Machine for Evm {
             }
         }
         Ok(())
+    }
+
+    fn code_hash(&self, code: &[u8]) -> B256 {
+        keccak256(code)
     }
 
     fn begin_block(&self, host: &mut dyn Host) -> Result<(), Halt> {

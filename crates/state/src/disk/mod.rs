@@ -1,0 +1,257 @@
+//! The state on disk: a flat store for the values and whatever else is looked up by key, and nomt
+//! for the trie over their hashes.
+//!
+//! Two stores, one commit: the flat store takes a batch first, with the changes that the trie has
+//! yet to take over, and is durable before the trie begins. So after a crash the trie is either at
+//! the last batch or at the one before, which its count of commits tells, and in the latter case
+//! takes over the changes then. Anything else is damage.
+
+mod error;
+mod flat;
+mod folder;
+mod trie;
+
+use crate::{Backend, Batch, Rows, StateError, Table};
+use error::damaged;
+use flat::{Flat, Link, Pending};
+use folder::Folder;
+use polity_types::{B256, Bytes};
+use polity_verify::{Change, Path as TriePath, Trie as OpenTrie, sentinels};
+use std::{
+    ops::Bound,
+    path::Path,
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+use trie::{Trie, TrieOptions};
+
+pub use error::DiskError;
+pub use folder::VERSION as FORMAT_VERSION;
+
+/// Bytes that stay free on the file system: both stores also write in the background, where a full
+/// disk could only be answered by stopping.
+const RESERVE: u64 = 64 << 20;
+
+/// The sizes of a state on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// MiB of memory for cached values.
+    pub value_cache: u64,
+    /// MiB of memory for values that were written, before they move from the journal to their
+    /// place on disk; at least 1.
+    pub write_buffer: u64,
+    /// MiB of memory for cached pages of the trie, and as many for its leaves.
+    pub trie_cache: usize,
+    /// The pages that the trie has room for at first, of 4 KiB each; about one page is needed for
+    /// 200 keys. The room grows by itself, for which the trie is written anew.
+    pub trie_pages: u32,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self { value_cache: 256, write_buffer: 64, trie_cache: 256, trie_pages: 1 << 16 }
+    }
+}
+
+/// A state on disk.
+pub struct Disk {
+    folder: Folder,
+    flat: Flat,
+    trie: RwLock<Trie>,
+    head: Mutex<Option<Link>>,
+}
+
+impl Disk {
+    /// Makes the empty state in a folder that does not exist or is empty. `chain` is what
+    /// [`Disk::open`] may ask for.
+    ///
+    /// # Errors
+    /// There is something else in the folder, or the disk fails.
+    pub fn create(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
+        Self::create_with(path, chain, options, |_| Ok(())).map(|(disk, ())| disk)
+    }
+
+    /// Makes a state that is there only when `fill` has put something in it: until then no one can
+    /// open the folder, and another attempt starts over.
+    ///
+    /// # Errors
+    /// As [`Disk::create`], and those of `fill`.
+    pub fn create_with<T, E: From<DiskError>>(
+        path: &Path,
+        chain: B256,
+        options: &DiskOptions,
+        fill: impl FnOnce(&Self) -> Result<T, E>,
+    ) -> Result<(Self, T), E> {
+        let disk = Self::begin(path, chain, options)?;
+        let filled = fill(&disk)?;
+        disk.folder.complete().map_err(DiskError::from)?;
+        Ok((disk, filled))
+    }
+
+    fn begin(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
+        let disk = Self::assemble(Folder::create(path, chain)?, options)?;
+        let sentinels: Vec<Change> =
+            sentinels().map(|leaf| (leaf.path, Some(leaf.value))).collect();
+        let mut trie = disk.trie_mut();
+        trie.make_room(sentinels.len())?;
+        let update = trie.update(&sentinels)?;
+        trie.commit(update)?;
+        drop(trie);
+        Ok(disk)
+    }
+
+    /// Opens a state: of any chain, or of the given one.
+    ///
+    /// No other process may have it open.
+    ///
+    /// # Errors
+    /// There is no such state, it is in use or damaged, or the disk fails.
+    pub fn open(
+        path: &Path,
+        chain: Option<B256>,
+        options: &DiskOptions,
+    ) -> Result<Self, DiskError> {
+        let disk = Self::assemble(Folder::open(path, chain)?, options)?;
+        disk.catch_up()?;
+        Ok(disk)
+    }
+
+    fn assemble(folder: Folder, options: &DiskOptions) -> Result<Self, DiskError> {
+        if !trie::is_permitted() {
+            return Err(DiskError::NoIoUring);
+        }
+        let flat = Flat::open(&folder.values(), options.value_cache, options.write_buffer)?;
+        let head = flat.head()?;
+        let sizes = TrieOptions { pages: options.trie_pages, cache: options.trie_cache };
+        let trie = Trie::open(&folder.trie(), sizes)?;
+        Ok(Self { folder, flat, trie: RwLock::new(trie), head: Mutex::new(head) })
+    }
+
+    /// Makes the trie hold what the flat store does, or tells that it cannot.
+    fn catch_up(&self) -> Result<(), StateError> {
+        let damaged = |what: String| damaged(self.folder.path(), what);
+        let mut trie = self.trie_mut();
+        let (root, commits) = (trie.root()?, trie.commits()?);
+        let Some(head) = *self.head() else {
+            // The one commit of a new trie is that of the sentinels.
+            return match commits {
+                1 if root == OpenTrie::empty().root() => Ok(()),
+                _ => Err(damaged("has a trie, but no values".to_owned())),
+            };
+        };
+        if commits == head.trie_commits.wrapping_sub(1) {
+            let pending = self
+                .flat
+                .pending()?
+                .filter(|pending| pending.number == head.number && pending.before == root);
+            let pending = pending.ok_or_else(|| {
+                damaged(format!("has a trie that is not at the root before batch {}", head.number))
+            })?;
+            let change = |(path, value): &(B256, Option<B256>)| (TriePath::new(path.0), *value);
+            let changes: Vec<Change> = pending.changes.iter().map(change).collect();
+            trie.make_room(changes.len())?;
+            let update = trie.update(&changes)?;
+            if update.root != head.root {
+                return Err(damaged(format!(
+                    "has a trie that comes to the root {} with batch {}, not to {}",
+                    update.root, head.number, head.root
+                )));
+            }
+            return trie.commit(update);
+        }
+        if commits != head.trie_commits || root != head.root {
+            return Err(damaged(format!(
+                "has values up to batch {} with the root {} (trie commit {}), but a trie with the \
+                 root {root} (commit {commits})",
+                head.number, head.root, head.trie_commits
+            )));
+        }
+        Ok(())
+    }
+
+    /// What the chain is known by.
+    pub const fn chain(&self) -> B256 {
+        self.folder.chain()
+    }
+
+    /// Where the state lies.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn head(&self) -> MutexGuard<'_, Option<Link>> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trie(&self) -> RwLockReadGuard<'_, Trie> {
+        self.trie.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trie_mut(&self) -> RwLockWriteGuard<'_, Trie> {
+        self.trie.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of the values on disk, the trie aside.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn values_size(&self) -> Result<u64, StateError> {
+        self.flat.disk_space()
+    }
+
+    /// Refuses a batch of so many bytes where the disk is about to be full.
+    fn check_space(&self, bytes: usize) -> Result<(), StateError> {
+        let needed = RESERVE.saturating_add((bytes as u64).saturating_mul(2));
+        let free = self.folder.free_space()?;
+        if free < needed {
+            let path = self.folder.path().display().to_string();
+            return Err(StateError::Full { path, free, needed });
+        }
+        Ok(())
+    }
+}
+
+impl Backend for Disk {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StateError> {
+        self.flat.get(table, key)
+    }
+
+    fn scan(
+        &self,
+        table: Table,
+        from: Bound<&[u8]>,
+        to: Bound<&[u8]>,
+        reverse: bool,
+    ) -> Result<Rows<'_>, StateError> {
+        let rows = self.flat.range(table, from, to);
+        Ok(if reverse { Box::new(rows.rev()) } else { Box::new(rows) })
+    }
+
+    fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
+        self.check_space(batch.size())?;
+        let mut trie = self.trie_mut();
+        trie.make_room(batch.trie().len())?;
+        let before = trie.root()?;
+        let trie_commits = trie.commits()?.wrapping_add(1);
+        let update = trie.update(batch.trie())?;
+        drop(trie);
+        let root = update.root;
+        announce(root);
+        let row = |(path, value): &Change| (B256::new(*path.bytes()), *value);
+        let changes = batch.trie().iter().map(row).collect();
+        let mut head = self.head();
+        let number = head.map_or(1, |head| head.number.saturating_add(1));
+        let link = Link { number, root, trie_commits };
+        self.flat.write(batch.seal(root), &link, &Pending { number, before, changes })?;
+        self.trie().commit(update)?;
+        *head = Some(link);
+        Ok(())
+    }
+
+    fn root(&self) -> Result<B256, StateError> {
+        self.trie().root()
+    }
+
+    fn prove(&self, paths: &[TriePath]) -> Result<OpenTrie, StateError> {
+        self.trie().prove(paths)
+    }
+}

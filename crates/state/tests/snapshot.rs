@@ -1,0 +1,252 @@
+//! Snapshots: what was exported is what is imported, and nothing else is.
+
+#![cfg(feature = "disk")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a panic is how a test fails"
+)]
+
+mod common;
+
+use common::{CHAIN, Random, small};
+use polity_kernel::{Machine, Machines, View};
+use polity_state::{
+    Changes, History, Memory, State,
+    disk::{Disk, DiskError},
+    snapshot::{self, SnapshotError, Summary},
+};
+use polity_testkit::toy::Toy;
+use polity_types::{
+    AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, MachineKind, Name, Space, U256, Value,
+};
+use polity_verify::{Cell, Key, hash_value};
+use std::sync::Arc;
+
+const KIND: MachineKind = MachineKind::new(1);
+const HEIGHT: u64 = 300;
+
+fn machines() -> Machines {
+    Machines::default().with(Toy::new(KIND)).unwrap()
+}
+
+fn account(number: u64) -> AccountId {
+    AccountId::new(KIND, B256::from(U256::from(number)))
+}
+
+fn code(number: u64) -> Bytes {
+    number.to_be_bytes().repeat(20).into()
+}
+
+/// A few hundred accounts with slots of all kinds, a few codes, some of them shared.
+fn state() -> State {
+    let state = State::in_memory().unwrap();
+    let mut random = Random::new(3);
+    let mut changes = Changes::new();
+    for number in 0..300 {
+        let code = (number % 3 == 0).then(|| {
+            let code = code(number % 12);
+            let hash = Toy::new(KIND).code_hash(&code);
+            changes.set_code(hash, code);
+            CodeRef { machine: KIND, hash }
+        });
+        let balance = U256::from(random.next());
+        let record = AccountRecord { balance, sequence: number, code };
+        changes.set_account(account(number), Some(record));
+        for slot in 0..random.below(6) {
+            let key = match slot % 2 {
+                0 => LocalKey::storage(U256::from(slot)),
+                _ => LocalKey {
+                    space: Space(17),
+                    name: Name::Bytes(random.next().to_be_bytes().repeat(3).into()),
+                },
+            };
+            let value = match slot % 3 {
+                0 => Value::bytes(random.next().to_be_bytes().repeat(9).into()),
+                _ => Value::word(U256::from(random.next() | 1)),
+            };
+            changes.set_slot(account(number), key, value).unwrap();
+        }
+    }
+    // A code that no account has any more is left out.
+    changes.set_code(B256::repeat_byte(9), code(99));
+    state.genesis(HEIGHT, changes).unwrap();
+    for height in HEIGHT - 5..=HEIGHT {
+        state.set_block_hash(height, B256::from(U256::from(height))).unwrap();
+    }
+    state
+}
+
+fn exported(state: &State) -> (Summary, Vec<u8>) {
+    let mut bytes = Vec::new();
+    let summary = snapshot::export(state, CHAIN, &mut bytes).unwrap();
+    (summary, bytes)
+}
+
+fn import(bytes: &[u8], root: Option<B256>) -> Result<(State, Summary), SnapshotError> {
+    let memory = Memory::new();
+    let summary = snapshot::import(&memory, &machines(), root, Some(CHAIN), &mut &bytes[..])?;
+    Ok((State::open(Arc::new(memory), History::Archive)?, summary))
+}
+
+fn assert_same(a: &State, b: &State) {
+    assert_eq!(a.height(), b.height());
+    assert_eq!(a.root().unwrap(), b.root().unwrap());
+    assert_eq!(a.view().cells(&[]).unwrap(), b.view().cells(&[]).unwrap());
+    for number in 0..12 {
+        let hash = Toy::new(KIND).code_hash(&code(number));
+        assert_eq!(a.code(&hash).unwrap(), b.code(&hash).unwrap());
+    }
+    for height in HEIGHT - 6..=HEIGHT {
+        assert_eq!(a.view().block_hash(height), b.view().block_hash(height));
+    }
+}
+
+#[test]
+fn memory_to_disk_to_memory() {
+    let first = state();
+    let (summary, bytes) = exported(&first);
+    assert_eq!(summary.head.root, first.root().unwrap());
+    assert_eq!(summary.cells, first.view().cells(&[]).unwrap().len() as u64);
+    assert_eq!(summary.codes, 4);
+
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("state");
+    let (disk, imported) = Disk::create_with(&path, CHAIN, &small(), |disk| {
+        snapshot::import(disk, &machines(), None, Some(CHAIN), &mut &bytes[..])
+            .map_err(|error| DiskError::State(polity_state::StateError::Corrupt(error.to_string())))
+    })
+    .unwrap();
+    assert_eq!(imported, summary);
+    drop(disk);
+    let disk = Disk::open(&path, Some(CHAIN), &small()).unwrap();
+    let second = State::open(Arc::new(disk), History::Archive).unwrap();
+    assert_same(&first, &second);
+    assert_eq!(second.check().unwrap(), summary.cells);
+
+    let (again, same) = exported(&second);
+    assert_eq!((again, &same), (summary, &bytes), "one state has one snapshot");
+    let (third, _) = import(&same, Some(summary.head.root)).unwrap();
+    assert_same(&first, &third);
+    // And it goes on like the first.
+    for state in [&first, &third] {
+        let mut changes = Changes::new();
+        changes.set_account(account(7), None);
+        state.commit(HEIGHT + 1, changes).unwrap().durable().unwrap();
+    }
+    assert_eq!(first.root().unwrap(), third.root().unwrap());
+    assert!(third.view_at(HEIGHT).is_ok());
+    assert!(third.view_at(HEIGHT - 1).is_err());
+}
+
+#[test]
+fn every_cut_and_every_changed_byte_is_refused() {
+    let (summary, bytes) = exported(&state());
+    let trusted = Some(summary.head.root);
+    for length in (0..bytes.len()).step_by(97).chain(bytes.len() - 60..bytes.len()) {
+        assert!(import(&bytes[..length], trusted).is_err(), "cut to {length}");
+    }
+    for at in (0..bytes.len()).step_by(211).chain(0..140).chain(bytes.len() - 60..bytes.len()) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        assert!(import(&changed, trusted).is_err(), "changed at {at}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(matches!(import(&longer, trusted), Err(SnapshotError::Damaged { .. })));
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    let first = state();
+    let (summary, bytes) = exported(&first);
+    let root = B256::repeat_byte(4);
+    match import(&bytes, Some(root)) {
+        Err(SnapshotError::Root { expected, found }) => {
+            assert_eq!((expected, found), (root, summary.head.root));
+        }
+        other => panic!("{other:?}"),
+    }
+    let other = Some(B256::repeat_byte(2));
+    let result = snapshot::import(&Memory::new(), &machines(), None, other, &mut &bytes[..]);
+    assert!(matches!(result, Err(SnapshotError::OtherChain { found: CHAIN, .. })));
+    let none = Machines::default();
+    let result = snapshot::import(&Memory::new(), &none, None, None, &mut &bytes[..]);
+    assert!(matches!(result, Err(SnapshotError::UnknownMachine(KIND))));
+    assert!(matches!(import(b"something else", None), Err(SnapshotError::Foreign)));
+    let mut newer = bytes.clone();
+    newer[16] = 2;
+    assert!(matches!(import(&newer, None), Err(SnapshotError::Format { found: 2 })));
+    let memory = Memory::new();
+    snapshot::import(&memory, &machines(), None, None, &mut &bytes[..]).unwrap();
+    let again = snapshot::import(&memory, &machines(), None, None, &mut &bytes[..]);
+    assert!(matches!(again, Err(SnapshotError::NotEmpty)));
+    assert!(snapshot::export(&State::in_memory().unwrap(), CHAIN, &mut Vec::new()).is_err());
+}
+
+#[test]
+fn a_snapshot_that_was_made_up_is_refused() {
+    // Everything is in order but the cells are not those of the root: one account is richer.
+    let (summary, honest) = exported(&state());
+    let rich = State::in_memory().unwrap();
+    let mut changes = Changes::new();
+    for (key, cell) in import(&honest, None).unwrap().0.view().cells(&[]).unwrap() {
+        match (key, cell) {
+            (Key::Account(account), Cell::Account(mut record)) => {
+                record.code = None;
+                record.balance += U256::from(1);
+                changes.set_account(account, Some(record));
+            }
+            (Key::Slot(account, key), Cell::Slot(value)) => {
+                changes.set_slot(account, key, value).unwrap();
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    rich.genesis(HEIGHT, changes).unwrap();
+    let (_, bytes) = exported(&rich);
+    let forged = with_root(&bytes, summary.head.root);
+    for trusted in [None, Some(summary.head.root)] {
+        match import(&forged, trusted) {
+            Err(SnapshotError::Root { expected, found }) => {
+                assert_eq!((expected, found), (summary.head.root, rich.root().unwrap()));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(import(&with_root(&bytes, rich.root().unwrap()), None).is_ok());
+}
+
+/// The snapshot with another root in its header, and all checks in order.
+fn with_root(bytes: &[u8], root: B256) -> Vec<u8> {
+    let mut forged = bytes[..92].to_vec();
+    forged[60..].copy_from_slice(root.as_slice());
+    let mut check = hash_value(&forged);
+    forged.extend_from_slice(check.as_slice());
+    let mut rest = &bytes[124..];
+    while let Some((head, tail)) = rest.split_first_chunk::<5>() {
+        let length = u32::from_le_bytes(head[1..].try_into().unwrap()) as usize;
+        let payload = &tail[..length];
+        check = hash_value(&[check.as_slice(), head, hash_value(payload).as_slice()].concat());
+        forged.extend_from_slice(&[head, payload, check.as_slice()].concat());
+        rest = &tail[length + 32..];
+    }
+    forged
+}
+
+#[test]
+fn a_refused_import_leaves_no_state() {
+    let (_, bytes) = exported(&state());
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("state");
+    let cut = &bytes[..bytes.len() - 1];
+    let fill = |bytes: &[u8]| {
+        Disk::create_with(&path, CHAIN, &small(), |disk| {
+            snapshot::import(disk, &machines(), None, None, &mut &bytes[..])
+        })
+    };
+    assert!(fill(cut).is_err());
+    assert!(matches!(Disk::open(&path, None, &small()), Err(DiskError::NoState(_))));
+    fill(&bytes).unwrap();
+    Disk::open(&path, None, &small()).unwrap();
+}
