@@ -44,6 +44,8 @@ impl Engines {
         let (output, statistics) = match delay {
             None => engine.execute_with(machines, state, block, &())?,
             Some(seed) => {
+                // What it has learned would leave for their turn what is to run ahead here.
+                engine.forget();
                 let delays = Delays::new(seed);
                 let view = Delayed::new(state, &delays);
                 engine.execute_with(machines, &view, block, &delays)?

@@ -4,7 +4,7 @@
 use crate::output;
 use alloy_primitives::keccak256;
 use clap::{Args, Subcommand};
-use eyre::{Context, bail, eyre};
+use eyre::{Context, bail};
 use indicatif::ProgressBar;
 use polity_analysis::fuzz::{CHAIN_ID, Delayed, Delays, Difference, RandomBlock, shrink};
 use polity_engine::{BlockError, Parallel};
@@ -180,6 +180,8 @@ impl Engine {
         let executed = match delays.map(Delays::new) {
             None => self.engine.execute_with(machines, state, block, &()),
             Some(delays) => {
+                // What it has learned would leave for their turn what is to run ahead here.
+                self.engine.forget();
                 let view = Delayed::new(state, &delays);
                 self.engine.execute_with(machines, &view, block, &delays)
             }
@@ -246,9 +248,13 @@ impl FuzzParallel {
             blocks += 1;
             transactions += block.transactions.len();
             invalid_blocks += u64::from(matches!(block.expected, Err(BlockError::Invalid { .. })));
-            if let Some((at, difference)) = differs(&mut engines, &block) {
+            if let Some((engine, difference)) = differs(&mut engines, &block) {
                 bar.set_message(format!("seed {seed} differs"));
-                failure = Some(self.failure(block, difference, engines.get_mut(at))?);
+                let threads = engine.row.threads;
+                let again = |block: &RandomBlock| {
+                    (0..TRIES).find_map(|delays| engine.compare(block, Some(delays)))
+                };
+                failure = Some(record(block, difference, threads, &self.out, again)?);
                 break;
             }
             match self.time {
@@ -280,20 +286,6 @@ impl FuzzParallel {
             None => output::progress(most, "blocks"),
         }
     }
-
-    /// Makes a block that differs small and writes it.
-    fn failure(
-        &self,
-        block: RandomBlock,
-        difference: Difference,
-        engine: Option<&mut Engine>,
-    ) -> eyre::Result<Failure> {
-        let engine = engine.ok_or_else(|| eyre!("no engine"))?;
-        let threads = engine.row.threads;
-        record(block, difference, threads, &self.out, |block| {
-            (0..TRIES).find_map(|delays| engine.compare(block, Some(delays)))
-        })
-    }
 }
 
 /// A thread that is told the seed of each block, and tells on the standard error where none comes
@@ -320,11 +312,14 @@ fn watch() -> Sender<u64> {
 }
 
 /// Executes the block on each number of threads, with delays and without: which differs first.
-fn differs(engines: &mut [Engine], block: &RandomBlock) -> Option<(usize, Difference)> {
-    engines.iter_mut().enumerate().find_map(|(at, engine)| {
+fn differs<'e>(
+    engines: &'e mut [Engine],
+    block: &RandomBlock,
+) -> Option<(&'e mut Engine, Difference)> {
+    engines.iter_mut().find_map(|engine| {
         let delays = [None, Some(block.seed)];
         let difference = delays.into_iter().find_map(|delays| engine.compare(block, delays))?;
-        Some((at, difference))
+        Some((engine, difference))
     })
 }
 

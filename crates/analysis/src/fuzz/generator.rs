@@ -28,8 +28,12 @@ const SALTS: u64 = 12;
 /// The children by their salts.
 static CHILDREN: LazyLock<Vec<Address>> = LazyLock::new(|| (0..SALTS).map(child).collect());
 
-/// What most calls need at most.
-const CALL_GAS: u64 = 400_000;
+/// What most calls need at most. An engine may cut a block by its gas: where it is little, several
+/// transactions are in one piece.
+const CALL_GAS: u64 = 160_000;
+
+/// What calls that create need at most, and several calls in one.
+const CREATE_GAS: u64 = 500_000;
 
 /// 10^17 wei: what a poor person gets at a time.
 const GIFT: u64 = 100_000_000_000_000_000;
@@ -41,6 +45,8 @@ pub(super) struct Generator {
     crowd: usize,
     /// How many tokens are used.
     tokens: usize,
+    /// How many salts children are created with: few make one child come and go often.
+    salts: usize,
     /// Each kind as often as it weighs.
     urn: Vec<Kind>,
     /// Addresses that nothing is at before the block, but that several transactions may pay.
@@ -56,6 +62,7 @@ impl Generator {
     pub(super) fn new(mut rng: Rng, fork: Fork) -> Self {
         let crowd = rng.pick(&[2, 4, 8, RICH]).copied().unwrap_or(RICH);
         let tokens = rng.pick(&[1, TOKENS.len()]).copied().unwrap_or(1);
+        let salts = rng.pick(&[2, CHILDREN.len()]).copied().unwrap_or(2);
         let mut urn = vec![Kind::Transfer];
         match Kind::THEMES.get(rng.below(2 * Kind::THEMES.len())) {
             Some(theme) => urn.extend(theme.iter().filter(|kind| kind.is_in(fork))),
@@ -67,7 +74,16 @@ impl Generator {
             }
         }
         let strangers = core::array::from_fn(|_| fresh(&mut rng));
-        Self { rng, crowd, tokens, urn, strangers, approvals: Vec::new(), born: BTreeSet::new() }
+        Self {
+            rng,
+            crowd,
+            tokens,
+            salts,
+            urn,
+            strangers,
+            approvals: Vec::new(),
+            born: BTreeSet::new(),
+        }
     }
 
     /// Another transaction; `None` where the kind that was drawn has no occasion.
@@ -168,13 +184,13 @@ impl Generator {
                 let to = self.delegated(now).map(address)?;
                 let data = self.batch(now);
                 let value = Amount::Wei(U256::from(small));
-                Draft { value, ..self.call(kind, now, to, data) }
+                Draft { value, gas_limit: CREATE_GAS, ..self.call(kind, now, to, data) }
             }
             K::Batch => {
                 let data = self.batch(now);
                 Draft {
                     value: Amount::Wei(U256::from(small)),
-                    gas_limit: 4 * CALL_GAS,
+                    gas_limit: 3 * CREATE_GAS,
                     ..self.call(kind, now, WALLET, data)
                 }
             }
@@ -343,7 +359,7 @@ impl Generator {
             Form::Blob(_) | Form::Delegation(_) => Form::Legacy,
             form => form,
         };
-        Draft { to: TxKind::Create, value, form, ..draft }
+        Draft { to: TxKind::Create, value, gas_limit: CREATE_GAS, form, ..draft }
     }
 
     /// A salt with a child, or without.
@@ -351,6 +367,7 @@ impl Generator {
         let salts: Vec<usize> = CHILDREN
             .iter()
             .enumerate()
+            .take(self.salts)
             .filter(|(salt, child)| suits(*salt, now.has_code(**child)))
             .map(|(salt, _)| salt)
             .collect();
@@ -398,7 +415,7 @@ impl Generator {
         };
         let payable = to == FACTORY;
         let draft = self.call(kind, now, to, data);
-        Some(if payable { Draft { value, ..draft } } else { draft })
+        Some(if payable { Draft { value, gas_limit: CREATE_GAS, ..draft } } else { draft })
     }
 
     /// Somebody who has delegated.

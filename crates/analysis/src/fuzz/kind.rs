@@ -20,7 +20,7 @@ macro_rules! kinds {
 kinds! {
     /// Ether to a person, a contract, or whoever else there is.
     Transfer,
-    /// Ether to an address that nothing is at.
+    /// Ether to an address that nothing is at before the block.
     TransferToFresh,
     /// Ether to the sender.
     TransferToSelf,
@@ -160,8 +160,8 @@ impl Kind {
             Self::DestroyToSelf,
             Self::Poke,
             Self::Poke,
+            Self::Poke,
             Self::Look,
-            Self::LookAtCodes,
             Self::Batch,
         ],
         // Balances that just suffice, or do not, and accounts that come to be.

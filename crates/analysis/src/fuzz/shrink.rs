@@ -50,7 +50,7 @@ mod tests {
         };
         let mut tried = 0;
         for seed in 0..60 {
-            let block = RandomBlock::new(seed, 80).unwrap();
+            let block = RandomBlock::new(seed, 60).unwrap();
             let Some(seen) = shows(&block) else { continue };
             let (block, seen) = shrink(block, seen, shows).unwrap();
             assert_eq!(block.transactions.len(), seen);
