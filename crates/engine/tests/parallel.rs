@@ -253,6 +253,23 @@ fn a_fully_dependent_block_is_the_same() {
 }
 
 #[test]
+fn a_presumed_sequence_number_is_checked() {
+    // The account is found with sequence number 0 and, in the same chunk, presumed to have 1.
+    let (hot, sender) = (id(B, 1), id(A, 1));
+    let one = |sender, sequence, ops: &[Op]| {
+        let tx = ToyTransaction::new(sender, sequence, ops);
+        ToyTransaction { gas_limit: 1, ..tx }
+    };
+    let mut transactions: Vec<_> = (0..40).map(|n| one(sender, n, &[])).collect();
+    transactions.push(one(sender, 40, &[Op::transfer(sender, hot, 1)]));
+    transactions.push(one(hot, 1, &[]));
+    let (state, block) = (state(10), block(transactions, 1_000_000));
+    for seed in 0..50 {
+        compare(&state, &block, (4, 3), seed);
+    }
+}
+
+#[test]
 fn credits_and_covered_debits_do_not_conflict() {
     let hot = id(A, 1);
     let transactions = (0..200)

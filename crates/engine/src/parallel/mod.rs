@@ -51,7 +51,7 @@ use std::{
 
 /// See [`Parallel::with_least_gas`]. Waking the workers costs as much as
 /// executing this: some tenths of a millisecond.
-const LEAST_GAS: u64 = 5_000_000;
+const LEAST_GAS: u64 = 8_000_000;
 
 /// See [`chunks`].
 const CHUNKS_PER_THREAD: u64 = 16;
