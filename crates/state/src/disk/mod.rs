@@ -52,6 +52,15 @@ impl Default for DiskOptions {
     }
 }
 
+/// What a state takes on the disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSize {
+    /// The values, with history and journals.
+    pub values: u64,
+    /// The trie.
+    pub trie: u64,
+}
+
 /// A state on disk.
 pub struct Disk {
     folder: Folder,
@@ -190,12 +199,15 @@ impl Disk {
         self.trie.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of the values on disk, the trie aside.
+    /// What it takes on the disk.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn values_size(&self) -> Result<u64, StateError> {
-        self.flat.disk_space()
+    pub fn size(&self) -> Result<DiskSize, StateError> {
+        Ok(DiskSize {
+            values: Folder::size(&self.folder.values())?,
+            trie: Folder::size(&self.folder.trie())?,
+        })
     }
 
     /// Refuses a batch of so many bytes where the disk is about to be full.
