@@ -9,6 +9,7 @@ mod fetch;
 mod output;
 mod run;
 mod schedule;
+mod state;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ enum Command {
     Run(run::Run),
     Fetch(fetch::Fetch),
     Conformance(conformance::Conformance),
+    State(state::StateCommand),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::Fetch(fetch) => fetch.run(),
         Command::Conformance(conformance) => conformance.run(),
+        Command::State(state) => state.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -154,7 +154,7 @@ fn paths_and_arguments_that_are_wrong() {
 
 #[test]
 fn help_has_examples() {
-    for command in [vec!["run"], vec!["fetch"], vec!["conformance", "evm"]] {
+    for command in [vec!["run"], vec!["fetch"], vec!["conformance", "evm"], vec!["state"]] {
         let output = polity(&[&command[..], &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Examples:"), "{command:?}");
