@@ -1,7 +1,9 @@
 //! What Polity costs: tables of CPU time beside the best alternative.
 //!
 //! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm,
-//! and `-- parallel` the parallel engine with the sequential one; `docs/benchmarks.md` explains the rows and keeps the last results.
+//! `-- parallel` the parallel engine with the sequential one, `-- trie` times the state's trie in
+//! memory, and `-- witness` measures the witnesses of blocks; `docs/benchmarks.md` explains the rows
+//! and keeps the last results.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::float_arithmetic, reason = "ratios and milliseconds, for a person to read")]
@@ -11,6 +13,8 @@ mod clock;
 mod kernel;
 mod parallel;
 mod table;
+mod trie;
+mod witness;
 mod workloads;
 
 use clap::{Parser, Subcommand};
@@ -34,12 +38,18 @@ enum Command {
     Kernel(kernel::Kernel),
     /// The parallel engine beside the sequential one, in wall and CPU time.
     Parallel(parallel::Scaling),
+    /// The trie in memory, in wall and CPU time.
+    Trie(trie::Tries),
+    /// The witnesses of mainnet blocks, in bytes.
+    Witness(witness::Witnesses),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Kernel(kernel) => kernel.run(),
         Command::Parallel(parallel) => parallel.run(),
+        Command::Trie(trie) => trie.run(),
+        Command::Witness(witness) => witness.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
