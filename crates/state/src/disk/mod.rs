@@ -31,6 +31,9 @@ pub use folder::VERSION as FORMAT_VERSION;
 /// disk could only be answered by stopping.
 const RESERVE: u64 = 64 << 20;
 
+/// Bytes of a page of the trie.
+const PAGE: u64 = 4096;
+
 /// The sizes of a state on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
@@ -48,7 +51,7 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { value_cache: 256, write_buffer: 64, trie_cache: 256, trie_pages: 1 << 16 }
+        Self { value_cache: 256, write_buffer: 64, trie_cache: 256, trie_pages: 1 << 13 }
     }
 }
 
@@ -210,9 +213,12 @@ impl Disk {
         })
     }
 
-    /// Refuses a batch of so many bytes where the disk is about to be full.
-    fn check_space(&self, bytes: usize) -> Result<(), StateError> {
-        let needed = RESERVE.saturating_add((bytes as u64).saturating_mul(2));
+    /// Refuses a batch where the disk is about to be full.
+    fn check_space(&self, batch: &Batch) -> Result<(), StateError> {
+        // Values go to the journal and then to their place; a leaf of the trie moves with its page.
+        let values = (batch.size() as u64).saturating_mul(2);
+        let pages = (batch.trie().len() as u64).saturating_mul(2 * PAGE);
+        let needed = RESERVE.saturating_add(values).saturating_add(pages);
         let free = self.folder.free_space()?;
         if free < needed {
             let path = self.folder.path().display().to_string();
@@ -239,7 +245,7 @@ impl Backend for Disk {
     }
 
     fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
-        self.check_space(batch.size())?;
+        self.check_space(&batch)?;
         let mut trie = self.trie_mut();
         trie.make_room(batch.trie().len())?;
         let before = trie.root()?;
