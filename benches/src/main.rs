@@ -1,7 +1,9 @@
 //! What Polity costs: tables of CPU time beside the best alternative.
 //!
 //! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm,
-//! and `-- parallel` the parallel engine with the sequential one; `docs/benchmarks.md` explains the rows and keeps the last results.
+//! `-- parallel` the parallel engine with the sequential one, `-- trie` times the state's trie in
+//! memory, and `-- witness` measures the witnesses of blocks; `docs/benchmarks.md` explains the rows
+//! and keeps the last results.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::float_arithmetic, reason = "ratios and milliseconds, for a person to read")]
@@ -12,6 +14,8 @@ mod kernel;
 mod latency;
 mod parallel;
 mod table;
+mod trie;
+mod witness;
 mod workloads;
 
 use clap::{Parser, Subcommand};
@@ -37,6 +41,10 @@ enum Command {
     Parallel(parallel::Scaling),
     /// Both engines on a state that answers late.
     Latency(latency::Latency),
+    /// The trie in memory, in wall and CPU time.
+    Trie(trie::Tries),
+    /// The witnesses of mainnet blocks, in bytes.
+    Witness(witness::Witnesses),
 }
 
 fn main() -> ExitCode {
@@ -44,6 +52,8 @@ fn main() -> ExitCode {
         Command::Kernel(kernel) => kernel.run(),
         Command::Parallel(parallel) => parallel.run(),
         Command::Latency(latency) => latency.run(),
+        Command::Trie(trie) => trie.run(),
+        Command::Witness(witness) => witness.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ mod fuzz;
 mod output;
 mod run;
 mod schedule;
+mod state;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -33,6 +34,7 @@ enum Command {
     Fetch(fetch::Fetch),
     Conformance(conformance::Conformance),
     Fuzz(fuzz::Fuzz),
+    State(state::StateCommand),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Fetch(fetch) => fetch.run(),
         Command::Conformance(conformance) => conformance.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
+        Command::State(state) => state.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -207,9 +207,14 @@ fn a_random_block_runs_in_both_modes() {
 
 #[test]
 fn help_has_examples() {
-    for command in
-        [vec!["run"], vec!["fetch"], vec!["conformance", "evm"], vec!["fuzz", "parallel"]]
-    {
+    let commands = [
+        vec!["run"],
+        vec!["fetch"],
+        vec!["conformance", "evm"],
+        vec!["fuzz", "parallel"],
+        vec!["state"],
+    ];
+    for command in commands {
         let output = polity(&[&command[..], &["--help"]].concat());
         assert_eq!(output.status.code(), Some(0));
         assert!(stdout(&output).contains("Examples:"), "{command:?}");

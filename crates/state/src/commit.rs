@@ -75,9 +75,30 @@ impl Commit {
     }
 }
 
+/// The duty to end a commit. Where it is dropped before, the commit has failed.
+pub(crate) struct Promise(Commit);
+
+impl Promise {
+    pub(crate) const fn new(commit: Commit) -> Self {
+        Self(commit)
+    }
+
+    fn end(self, durable: Result<(), StateError>) {
+        self.0.set(|outcome| outcome.durable = Some(durable));
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.0.set(|outcome| {
+            outcome.durable.get_or_insert(Err(StateError::Closed));
+        });
+    }
+}
+
 /// What the committing thread is to do. It does one after the other.
 pub(crate) enum Job {
-    Commit(Arc<Layer>, Commit),
+    Commit(Arc<Layer>, Promise),
     Rollback(u64, mpsc::Sender<Result<B256, StateError>>),
     /// Store what is known and not stored yet, then answer.
     Flush(mpsc::Sender<Result<(), StateError>>),
@@ -88,9 +109,8 @@ pub(crate) fn run(shared: &Arc<Shared>, jobs: &mpsc::Receiver<Job>) {
     // An answer that nobody waits for any more is of no use to anybody.
     for job in jobs {
         match job {
-            Job::Commit(layer, commit) => {
-                let done = or_failed(shared, || store(shared, &layer, &commit));
-                commit.set(|outcome| outcome.durable = Some(done));
+            Job::Commit(layer, promise) => {
+                promise.end(or_failed(shared, || store(shared, &layer)));
             }
             Job::Rollback(to, answer) => {
                 let _ = answer.send(or_failed(shared, || roll_back(shared, to)));
@@ -115,9 +135,9 @@ fn or_failed<T>(
     job().inspect_err(|error| front(shared).failed = Some(error.clone()))
 }
 
-fn store(shared: &Arc<Shared>, layer: &Layer, commit: &Commit) -> Result<(), StateError> {
+fn store(shared: &Arc<Shared>, layer: &Layer) -> Result<(), StateError> {
     let backend = &*shared.backend;
-    let height = layer.height;
+    let height = layer.height();
     let head = head(shared)?;
     // The state before the block is what the backend holds.
     let before =
@@ -144,9 +164,9 @@ fn store(shared: &Arc<Shared>, layer: &Layer, commit: &Commit) -> Result<(), Sta
     history::prune(backend, &mut batch, first, kept, height)?;
     shared.set_oldest(kept);
     shared.set_written(height);
-    backend.commit(batch, &mut |root| commit.set(|outcome| outcome.root = Some(root)))?;
+    backend.commit(batch, &mut |root| layer.commit.set(|outcome| outcome.root = Some(root)))?;
     let mut front = front(shared);
-    front.layers.retain(|other| other.height != height);
+    front.layers.retain(|other| other.height() != height);
     forget(&mut front, &hashes);
     Ok(())
 }
@@ -165,13 +185,15 @@ fn roll_back(shared: &Shared, to: u64) -> Result<B256, StateError> {
     let done = backend.commit(batch, &mut |root| found = Some(root));
     if done.is_ok() {
         shared.set_written(to);
+        let mut front = front(shared);
+        front.height = Some(to);
+        front.last = None;
+        front.hashes.retain(|height, _| *height <= to);
     }
+    // Not before the front is that of the block: who takes a view of it from
+    // now on has nothing that was taken back.
     shared.settle();
     done?;
-    let mut front = front(shared);
-    front.height = Some(to);
-    front.last = None;
-    front.hashes.retain(|height, _| *height <= to);
     match (found, row.root) {
         (Some(found), Some(root)) if found == root => Ok(root),
         _ => Err(StateError::Corrupt(format!("the history does not lead back to block {to}"))),

@@ -58,7 +58,7 @@ pub use head::{BlockRow, Head};
 #[cfg(feature = "std")]
 pub use history::History;
 #[cfg(feature = "std")]
-pub use memory::Memory;
+pub use memory::{Memory, Threads};
 #[cfg(feature = "std")]
 pub use state::{State, WitnessingError};
 #[cfg(feature = "std")]

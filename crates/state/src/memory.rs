@@ -93,8 +93,9 @@ impl Backend for Memory {
     }
 }
 
-/// The threads of the process's pool.
-struct Threads;
+/// Both halves of a large update at once, on the threads of the process's pool.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Threads;
 
 impl Join for Threads {
     fn least(&self) -> usize {

@@ -36,7 +36,7 @@ pub(crate) struct Front {
     pub(crate) layers: VecDeque<Arc<Layer>>,
     /// Block hashes that the backend does not hold yet.
     pub(crate) hashes: BTreeMap<u64, B256>,
-    /// The commit of the latest block, if it was made here.
+    /// The commit of the latest block, where that was made here.
     pub(crate) last: Option<Commit>,
     /// Why nothing can be committed any more.
     pub(crate) failed: Option<StateError>,
@@ -44,8 +44,14 @@ pub(crate) struct Front {
 
 /// A block that is not in the store yet.
 pub(crate) struct Layer {
-    pub(crate) height: u64,
+    pub(crate) commit: Commit,
     pub(crate) changes: Changes,
+}
+
+impl Layer {
+    pub(crate) const fn height(&self) -> u64 {
+        self.commit.height()
+    }
 }
 
 /// Counts rollbacks: twice each, when it begins and when it is done.
@@ -123,7 +129,8 @@ impl Shared {
         height: Option<u64>,
     ) -> Result<(), StateError> {
         let Some(height) = height else { return Ok(()) };
-        let seen = usize::try_from(since.0.div_ceil(2)).unwrap_or(usize::MAX);
+        // One that was under way counts: it may not have shown yet.
+        let seen = usize::try_from(since.0 / 2).unwrap_or(usize::MAX);
         let gone = lock(&self.rollbacks).iter().skip(seen).any(|to| *to < height);
         if gone { Err(StateError::RolledBack(height)) } else { Ok(()) }
     }

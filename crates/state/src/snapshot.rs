@@ -165,26 +165,61 @@ fn export_still(
     Ok(summary)
 }
 
-/// Reads a snapshot into a backend that holds no state yet, and verifies it: against `root` where
-/// one is trusted, against the root that the snapshot names otherwise. Codes are hashed by the
-/// machines that they belong to.
-///
-/// # Errors
-/// The snapshot is not what it should be, or the backend fails. The backend then holds a part of
-/// it and no state, and is of no use.
-pub fn import(
+/// A snapshot that is being read.
+pub struct Snapshot<'a> {
+    input: Input<'a>,
+    /// The chain that it says it is of.
+    pub chain: B256,
+    /// The block and the root that it says it is of.
+    pub head: Head,
+}
+
+impl<'a> Snapshot<'a> {
+    /// Reads what the snapshot says it is.
+    ///
+    /// # Errors
+    /// It is none, or of another format.
+    pub fn open(from: &'a mut dyn Read) -> Result<Self, SnapshotError> {
+        let (input, chain, head) = Input::open(from)?;
+        Ok(Self { input, chain, head })
+    }
+
+    /// Fails where it says it is of another chain.
+    ///
+    /// # Errors
+    /// [`SnapshotError::OtherChain`].
+    pub fn expect_chain(&self, expected: B256) -> Result<(), SnapshotError> {
+        match self.chain {
+            found if found == expected => Ok(()),
+            found => Err(SnapshotError::OtherChain { found, expected }),
+        }
+    }
+
+    /// Reads it into a backend that holds no state yet, and verifies it: against `root` where one
+    /// is trusted, against the root that it says it is of otherwise. Codes are hashed by the
+    /// machines that they belong to.
+    ///
+    /// # Errors
+    /// It is not what it should be, or the backend fails. The backend then holds a part of it and
+    /// no state, and is of no use.
+    pub fn import(
+        self,
+        backend: &dyn Backend,
+        machines: &Machines,
+        root: Option<B256>,
+    ) -> Result<Summary, SnapshotError> {
+        read(self, backend, machines, root)
+    }
+}
+
+fn read(
+    Snapshot { mut input, chain, head }: Snapshot<'_>,
     backend: &dyn Backend,
     machines: &Machines,
     root: Option<B256>,
-    chain: Option<B256>,
-    from: &mut dyn Read,
 ) -> Result<Summary, SnapshotError> {
     if backend.get(Table::Meta, Head::KEY)?.is_some() {
         return Err(SnapshotError::NotEmpty);
-    }
-    let (mut frames, found, head) = Input::open(from)?;
-    if let Some(expected) = chain.filter(|chain| *chain != found) {
-        return Err(SnapshotError::OtherChain { found, expected });
     }
     let expected = root.unwrap_or(head.root);
     if expected != head.root {
@@ -193,7 +228,7 @@ pub fn import(
     let mut import = Import {
         backend,
         machines,
-        summary: Summary { chain: found, head, cells: 0, codes: 0 },
+        summary: Summary { chain, head, cells: 0, codes: 0 },
         cells: Vec::new(),
         last_row: Vec::new(),
         codes: BTreeMap::new(),
@@ -202,8 +237,8 @@ pub fn import(
         blocks: BTreeMap::new(),
     };
     loop {
-        let offset = frames.offset;
-        let (kind, payload) = frames.next()?;
+        let offset = input.offset;
+        let (kind, payload) = input.next()?;
         let damaged = |what: String| SnapshotError::Damaged { offset, what };
         let mut rest = Entries(&payload);
         let end = "ends in the middle of an entry";
@@ -239,7 +274,7 @@ pub fn import(
                 if payload != counts(&import.summary) {
                     return Err(damaged("not the numbers of cells and codes".to_owned()));
                 }
-                frames.nothing_more()?;
+                input.nothing_more()?;
                 return import.finish(expected);
             }
         }
@@ -374,7 +409,7 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// Writes frames.
+/// Writes input.
 struct Output<'a> {
     to: &'a mut dyn Write,
     check: B256,
@@ -427,7 +462,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// Reads frames.
+/// Reads input.
 struct Input<'a> {
     from: &'a mut dyn Read,
     check: B256,

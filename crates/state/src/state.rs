@@ -12,7 +12,7 @@ use polity_verify::{Claim, Key, Owner, Path, Proof, Trie};
 use crate::{
     Backend, BlockRow, Changes, Commit, Head, History, Memory, StateError, StateView, Table,
     Witness,
-    commit::{self, Job},
+    commit::{self, Job, Promise},
     history::{self, OLDEST},
     recording::Recording,
     shared::{Front, Layer, Shared, lock},
@@ -29,6 +29,10 @@ pub enum WitnessingError {
     #[error(transparent)]
     State(#[from] StateError),
 }
+
+/// How many blocks may be on their way into the store. They take memory; whoever
+/// commits another waits for the first of them.
+const MOST_ON_THE_WAY: usize = 8;
 
 /// The state of a chain: its latest blocks and their past.
 ///
@@ -142,7 +146,8 @@ impl State {
             return Err(StateError::Future { height, head });
         }
         self.shared.check_kept(height)?;
-        let layers = front.layers.iter().filter(|layer| layer.height <= height).cloned().collect();
+        let layers =
+            front.layers.iter().filter(|layer| layer.height() <= height).cloned().collect();
         Ok(StateView::new(self.shared.clone(), Some(height), layers, self.shared.epoch()))
     }
 
@@ -157,7 +162,8 @@ impl State {
         })
     }
 
-    /// Commits the next block's changes. Their values can be read at once.
+    /// Commits the next block's changes. Their values can be read at once. Waits
+    /// where many earlier blocks are not stored yet.
     ///
     /// # Errors
     /// It is not the next block, or an earlier commit failed.
@@ -176,19 +182,30 @@ impl State {
         check: impl FnOnce(Option<u64>) -> Result<(), StateError>,
     ) -> Result<Commit, StateError> {
         let jobs = lock(&self.jobs);
+        if let Some(oldest) = self.oldest_of_too_many() {
+            oldest.durable()?;
+        }
         let mut front = commit::front(&self.shared);
         if let Some(error) = &front.failed {
             return Err(error.clone());
         }
         check(front.height)?;
-        let layer = Arc::new(Layer { height, changes });
         let commit = Commit::new(height);
+        let layer = Arc::new(Layer { commit: commit.clone(), changes });
         front.layers.push_back(layer.clone());
         front.height = Some(height);
         front.last = Some(commit.clone());
         drop(front);
-        jobs.send(Job::Commit(layer, commit.clone())).map_err(|_| StateError::Closed)?;
+        let promise = Promise::new(commit.clone());
+        jobs.send(Job::Commit(layer, promise)).map_err(|_| StateError::Closed)?;
         Ok(commit)
+    }
+
+    /// The first block on its way, where no more may be.
+    fn oldest_of_too_many(&self) -> Option<Commit> {
+        let front = self.front();
+        let layer = front.layers.front().filter(|_| front.layers.len() >= MOST_ON_THE_WAY)?;
+        Some(layer.commit.clone())
     }
 
     /// Tells the hash of a block that was committed, or of an ancestor from
@@ -212,7 +229,8 @@ impl State {
     /// # Errors
     /// A commit failed.
     pub fn flush(&self) -> Result<(), StateError> {
-        self.ask(Job::Flush)
+        let answer = Self::ask(&lock(&self.jobs), Job::Flush)?;
+        answer.recv().map_err(|_| StateError::Closed)?
     }
 
     /// Takes back every block above `height` and returns the root of its state.
@@ -221,22 +239,27 @@ impl State {
     /// # Errors
     /// There is no such block, its history is not kept, or a commit failed.
     pub fn roll_back(&self, height: u64) -> Result<B256, StateError> {
-        self.flush()?;
+        // Until it is done, no block is accepted: it would follow on another.
+        let jobs = lock(&self.jobs);
+        let flushed = Self::ask(&jobs, Job::Flush)?;
+        flushed.recv().map_err(|_| StateError::Closed)??;
         let head = self.height().ok_or(StateError::Empty)?;
         if height > head {
             return Err(StateError::Future { height, head });
         }
         self.shared.check_kept(height)?;
-        self.ask(|answer| Job::Rollback(height, answer))
+        let root = Self::ask(&jobs, |answer| Job::Rollback(height, answer))?;
+        root.recv().map_err(|_| StateError::Closed)?
     }
 
+    /// Hands over a job; its answer comes when all before it are done.
     fn ask<T>(
-        &self,
+        jobs: &mpsc::Sender<Job>,
         job: impl FnOnce(mpsc::Sender<Result<T, StateError>>) -> Job,
-    ) -> Result<T, StateError> {
+    ) -> Result<mpsc::Receiver<Result<T, StateError>>, StateError> {
         let (answer, answered) = mpsc::channel();
-        lock(&self.jobs).send(job(answer)).map_err(|_| StateError::Closed)?;
-        answered.recv().map_err(|_| StateError::Closed)?
+        jobs.send(job(answer)).map_err(|_| StateError::Closed)?;
+        Ok(answered)
     }
 
     /// Proves what the latest state holds at some keys, and that it does not

@@ -13,9 +13,9 @@ mod common;
 use common::{CHAIN, Random, small};
 use polity_kernel::{Machine, Machines, View};
 use polity_state::{
-    Changes, History, Memory, State,
+    Backend, Changes, History, Memory, State,
     disk::{Disk, DiskError},
-    snapshot::{self, SnapshotError, Summary},
+    snapshot::{self, Snapshot, SnapshotError, Summary},
 };
 use polity_testkit::toy::Toy;
 use polity_types::{
@@ -84,9 +84,20 @@ fn exported(state: &State) -> (Summary, Vec<u8>) {
     (summary, bytes)
 }
 
+fn read(
+    mut bytes: &[u8],
+    backend: &dyn Backend,
+    machines: &Machines,
+    root: Option<B256>,
+) -> Result<Summary, SnapshotError> {
+    let snapshot = Snapshot::open(&mut bytes)?;
+    snapshot.expect_chain(CHAIN)?;
+    snapshot.import(backend, machines, root)
+}
+
 fn import(bytes: &[u8], root: Option<B256>) -> Result<(State, Summary), SnapshotError> {
     let memory = Memory::new();
-    let summary = snapshot::import(&memory, &machines(), root, Some(CHAIN), &mut &bytes[..])?;
+    let summary = read(bytes, &memory, &machines(), root)?;
     Ok((State::open(Arc::new(memory), History::Archive)?, summary))
 }
 
@@ -114,7 +125,7 @@ fn memory_to_disk_to_memory() {
     let place = tempfile::tempdir().unwrap();
     let path = place.path().join("state");
     let (disk, imported) = Disk::create_with(&path, CHAIN, &small(), |disk| {
-        snapshot::import(disk, &machines(), None, Some(CHAIN), &mut &bytes[..])
+        read(&bytes, disk, &machines(), None)
             .map_err(|error| DiskError::State(polity_state::StateError::Corrupt(error.to_string())))
     })
     .unwrap();
@@ -167,19 +178,18 @@ fn what_is_wrong_is_told() {
         }
         other => panic!("{other:?}"),
     }
-    let other = Some(B256::repeat_byte(2));
-    let result = snapshot::import(&Memory::new(), &machines(), None, other, &mut &bytes[..]);
-    assert!(matches!(result, Err(SnapshotError::OtherChain { found: CHAIN, .. })));
+    let other = Snapshot::open(&mut &bytes[..]).unwrap().expect_chain(B256::repeat_byte(2));
+    assert!(matches!(other, Err(SnapshotError::OtherChain { found: CHAIN, .. })));
     let none = Machines::default();
-    let result = snapshot::import(&Memory::new(), &none, None, None, &mut &bytes[..]);
+    let result = read(&bytes, &Memory::new(), &none, None);
     assert!(matches!(result, Err(SnapshotError::UnknownMachine(KIND))));
     assert!(matches!(import(b"something else", None), Err(SnapshotError::Foreign)));
     let mut newer = bytes.clone();
     newer[16] = 2;
     assert!(matches!(import(&newer, None), Err(SnapshotError::Format { found: 2 })));
     let memory = Memory::new();
-    snapshot::import(&memory, &machines(), None, None, &mut &bytes[..]).unwrap();
-    let again = snapshot::import(&memory, &machines(), None, None, &mut &bytes[..]);
+    read(&bytes, &memory, &machines(), None).unwrap();
+    let again = read(&bytes, &memory, &machines(), None);
     assert!(matches!(again, Err(SnapshotError::NotEmpty)));
     assert!(snapshot::export(&State::in_memory().unwrap(), CHAIN, &mut Vec::new()).is_err());
 }
@@ -241,9 +251,7 @@ fn a_refused_import_leaves_no_state() {
     let path = place.path().join("state");
     let cut = &bytes[..bytes.len() - 1];
     let fill = |bytes: &[u8]| {
-        Disk::create_with(&path, CHAIN, &small(), |disk| {
-            snapshot::import(disk, &machines(), None, None, &mut &bytes[..])
-        })
+        Disk::create_with(&path, CHAIN, &small(), |disk| read(bytes, disk, &machines(), None))
     };
     assert!(fill(cut).is_err());
     assert!(matches!(Disk::open(&path, None, &small()), Err(DiskError::NoState(_))));

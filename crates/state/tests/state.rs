@@ -21,7 +21,10 @@ use polity_state::{
 use polity_types::{B256, Bytes, U256, Value};
 use polity_verify::{Cell, Key, Owner, Proof};
 use proptest::prelude::*;
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -230,6 +233,72 @@ proptest! {
             state.commit(height, changes).unwrap();
         }
         prop_assert_eq!(state.root().unwrap(), model::root(&map));
+    }
+}
+
+/// What one height holds is one number in every slot: a view that mixes heights shows two.
+#[test]
+fn views_stay_what_they_are_while_blocks_are_stored_and_taken_back() {
+    for place in [Place::Memory(Arc::default()), Place::disk()] {
+        let state = State::open(place.backend(), History::Blocks(4)).unwrap();
+        let id = model::account(1);
+        let block = |height: u64| {
+            let value = || Value::word(U256::from(height + 1));
+            let ops: Vec<Op> = (0..6).map(|key| Op::Slot(id, model::name(key), value())).collect();
+            changes(&ops)
+        };
+        let heights = match place {
+            Place::Memory(_) => 400,
+            Place::Disk(_) => 60,
+        };
+        state.genesis(0, block(0)).unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for reader in 0..3 {
+                let (state, done) = (&state, &done);
+                scope.spawn(move || {
+                    while !done.load(Ordering::Relaxed) {
+                        let head = state.height().unwrap();
+                        let view = match state.view_at(head.saturating_sub(reader)) {
+                            Ok(view) => view,
+                            Err(StateError::Pruned { .. } | StateError::Future { .. }) => continue,
+                            Err(error) => panic!("{error}"),
+                        };
+                        let expected = U256::from(view.height().unwrap() + 1);
+                        for key in 0..6 {
+                            match view.cell(&Key::Slot(id, model::name(key))) {
+                                Ok(found) => {
+                                    assert_eq!(found, Some(Cell::Slot(Value::Word(expected))));
+                                }
+                                Err(StateError::Pruned { .. } | StateError::RolledBack(_)) => break,
+                                Err(error) => panic!("{error}"),
+                            }
+                        }
+                        match view.cells(&[]) {
+                            Ok(cells) => {
+                                assert_eq!(cells.len(), 6);
+                                for (_, cell) in cells {
+                                    assert_eq!(cell, Cell::Slot(Value::Word(expected)));
+                                }
+                            }
+                            Err(StateError::Pruned { .. } | StateError::RolledBack(_)) => {}
+                            Err(error) => panic!("{error}"),
+                        }
+                    }
+                });
+            }
+            let mut height = 0;
+            for round in 1..heights {
+                height += 1;
+                state.commit(height, block(height)).unwrap();
+                if round % 7 == 0 {
+                    height -= 2;
+                    state.roll_back(height).unwrap();
+                }
+            }
+            state.flush().unwrap();
+            done.store(true, Ordering::Relaxed);
+        });
     }
 }
 

@@ -206,11 +206,6 @@ impl Flat {
         batch.insert(&self.rows, vec![OWN, PENDING], encode(borsh::to_vec(pending))?);
         batch.commit().map_err(|error| failed(&self.path, error))
     }
-
-    /// Bytes on disk.
-    pub(super) fn disk_space(&self) -> Result<u64, StateError> {
-        self.database.disk_space().map_err(|error| failed(&self.path, error))
-    }
 }
 
 /// The byte before the keys of a table.

@@ -4,6 +4,7 @@ use polity_types::B256;
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -99,6 +100,17 @@ impl Folder {
     /// Where the trie lies.
     pub(super) fn trie(&self) -> PathBuf {
         self.path.join(TRIE)
+    }
+
+    /// Bytes that a part of it takes on the disk; holes take none.
+    pub(super) fn size(path: &Path) -> Result<u64, StateError> {
+        let meta = fs::symlink_metadata(path).map_err(|error| failed("look at", path, &error))?;
+        if !meta.is_dir() {
+            return Ok(meta.blocks().saturating_mul(512));
+        }
+        entries(path)?
+            .iter()
+            .try_fold(0_u64, |sum, name| Ok(sum.saturating_add(Self::size(&path.join(name))?)))
     }
 
     /// Bytes that may still be written to the file system of the folder.

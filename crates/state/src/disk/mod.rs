@@ -31,6 +31,9 @@ pub use folder::VERSION as FORMAT_VERSION;
 /// disk could only be answered by stopping.
 const RESERVE: u64 = 64 << 20;
 
+/// Bytes of a page of the trie.
+const PAGE: u64 = 4096;
+
 /// The sizes of a state on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
@@ -48,8 +51,17 @@ pub struct DiskOptions {
 
 impl Default for DiskOptions {
     fn default() -> Self {
-        Self { value_cache: 256, write_buffer: 64, trie_cache: 256, trie_pages: 1 << 16 }
+        Self { value_cache: 256, write_buffer: 64, trie_cache: 256, trie_pages: 1 << 13 }
     }
+}
+
+/// What a state takes on the disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSize {
+    /// The values, with history and journals.
+    pub values: u64,
+    /// The trie.
+    pub trie: u64,
 }
 
 /// A state on disk.
@@ -190,17 +202,23 @@ impl Disk {
         self.trie.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Bytes of the values on disk, the trie aside.
+    /// What it takes on the disk.
     ///
     /// # Errors
     /// The disk fails.
-    pub fn values_size(&self) -> Result<u64, StateError> {
-        self.flat.disk_space()
+    pub fn size(&self) -> Result<DiskSize, StateError> {
+        Ok(DiskSize {
+            values: Folder::size(&self.folder.values())?,
+            trie: Folder::size(&self.folder.trie())?,
+        })
     }
 
-    /// Refuses a batch of so many bytes where the disk is about to be full.
-    fn check_space(&self, bytes: usize) -> Result<(), StateError> {
-        let needed = RESERVE.saturating_add((bytes as u64).saturating_mul(2));
+    /// Refuses a batch where the disk is about to be full.
+    fn check_space(&self, batch: &Batch) -> Result<(), StateError> {
+        // Values go to the journal and then to their place; a leaf of the trie moves with its page.
+        let values = (batch.size() as u64).saturating_mul(2);
+        let pages = (batch.trie().len() as u64).saturating_mul(2 * PAGE);
+        let needed = RESERVE.saturating_add(values).saturating_add(pages);
         let free = self.folder.free_space()?;
         if free < needed {
             let path = self.folder.path().display().to_string();
@@ -227,7 +245,7 @@ impl Backend for Disk {
     }
 
     fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
-        self.check_space(batch.size())?;
+        self.check_space(&batch)?;
         let mut trie = self.trie_mut();
         trie.make_room(batch.trie().len())?;
         let before = trie.root()?;

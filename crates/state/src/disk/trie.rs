@@ -99,8 +99,9 @@ impl Trie {
         let mut options = Options::new();
         options.path(&self.path);
         options.hashtable_buckets(pages);
-        // The table is sparse: a file system gives it space page by page.
-        options.preallocate_ht(false);
+        // nomt 1.0.5 does not look whether the pages of its table were written. Room that is taken
+        // beforehand cannot be missing then.
+        options.preallocate_ht(true);
         // With more than one worker nomt 1.0.5 ascribes operations to the wrong paths in witnesses.
         options.commit_concurrency(1);
         // A worker spins while its reads and writes are in flight.
