@@ -33,10 +33,13 @@ fn cell(key: &Key, seed: u64) -> Cell {
         Key::Account(_) => Cell::Account(AccountRecord {
             balance: word,
             sequence: seed,
-            code: seed.is_multiple_of(2)
+            code: seed
+                .is_multiple_of(2)
                 .then(|| CodeRef { machine: MachineKind::new(1), hash: B256::from(word) }),
         }),
-        Key::Slot(..) if seed.is_multiple_of(3) => Cell::Slot(Value::Bytes(Bytes::from(vec![1; 40]))),
+        Key::Slot(..) if seed.is_multiple_of(3) => {
+            Cell::Slot(Value::Bytes(Bytes::from(vec![1; 40])))
+        }
         Key::Slot(..) => Cell::Slot(Value::Word(word)),
     }
 }
