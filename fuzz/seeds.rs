@@ -16,11 +16,14 @@ use alloy_eips::{
 };
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256, uint};
 use alloy_rlp::Encodable;
-use polity_evm::spec::Fork;
+use polity_evm::{KIND, account, code_ref, spec::Fork};
 use polity_replay::{
     BlockFolder, Chain, DevFork, FolderBlock, FullBlock, PreAccount, SignedTransaction, WriteMode,
     dev_genesis, write,
 };
+use polity_state::{Changes, State, Witness, snapshot};
+use polity_types::{AccountRecord, LocalKey, Value};
+use polity_verify::{Key, Owner};
 use serde_json::json;
 
 type Envelope = EthereumTxEnvelope<TxEip4844>;
@@ -170,6 +173,34 @@ fn flat_folder() -> Vec<u8> {
     folder(0, files.map(|file| file.to_string().into_bytes()))
 }
 
+/// A proof, a witness and a snapshot of a small state.
+fn state() -> Result<[Vec<u8>; 3], Box<dyn Error>> {
+    let state = State::in_memory()?;
+    let mut changes = Changes::new();
+    let code = Bytes::from_static(&[0x5f, 0x5f, 0xf3]);
+    let id = |byte| account(Address::repeat_byte(byte));
+    for byte in 1..20 {
+        let code = (byte % 4 == 0).then(|| code_ref(keccak256(&code))).flatten();
+        let record = AccountRecord { balance: U256::from(byte), sequence: 1, code };
+        changes.set_account(id(byte), Some(record));
+        changes.set_slot(id(byte), LocalKey::storage(U256::ONE), Value::word(U256::from(byte)))?;
+    }
+    changes.set_code(keccak256(&code), code.clone());
+    state.genesis(7, changes)?.durable()?;
+    state.set_block_hash(7, B256::repeat_byte(7))?;
+    let slot = Key::Slot(id(3), LocalKey::storage(U256::ONE));
+    let (_, proof) = state.prove(&[Key::Account(id(1)), Key::Account(id(99)), slot])?;
+    let cells = state.view().cells(&Owner::of(&id(4)).row())?;
+    let mut paths: Vec<_> = cells.iter().map(|(key, _)| key.path()).collect();
+    paths.sort_unstable();
+    let trie = state.still(|backend, _| backend.prove(&paths))?;
+    let hashes = BTreeMap::from([(7, B256::repeat_byte(7))]);
+    let witness = Witness::new(trie, cells, vec![(KIND, code)], hashes);
+    let mut bytes = Vec::new();
+    snapshot::export(&state, B256::with_last_byte(1), &mut bytes)?;
+    Ok([proof.to_bytes(), witness.to_bytes(), bytes])
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     let put = |target: &str, name: &str, data: &[u8]| -> std::io::Result<()> {
@@ -199,5 +230,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let files = files.map(Result::unwrap_or_default);
         put("folder", &format!("seed-full-{index}"), &folder(1, files))?;
     }
-    Ok(())
+    let [proof, witness, snapshot] = state()?;
+    put("proof", "seed", &proof)?;
+    put("witness", "seed", &witness)?;
+    put("snapshot", "seed", &snapshot).map_err(Into::into)
 }

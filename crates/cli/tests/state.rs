@@ -141,7 +141,7 @@ fn a_snapshot_makes_the_same_state_elsewhere() {
     let read = |name: &str| fs::read(place.path(name)).unwrap();
     assert_eq!(read("snapshot"), read("again"));
 
-    let wrong = root.replace(|digit: char| digit == '1', "2");
+    let wrong = root.replace('1', "2");
     place.refused("other", &["import", "snapshot", "--root", &wrong], &["root"]);
     place.refused("other", &["import", "snapshot", "--chain-id", "1"], &["chain"]);
     let cut = read("snapshot");

@@ -4,6 +4,33 @@
 //! What a block changes are its [`Changes`]; committing them gives a root that
 //! depends on what the state holds and on nothing else. `docs/state.md` gives
 //! every byte.
+//!
+//! ```
+//! # #[cfg(feature = "std")]
+//! # fn main() -> Result<(), polity_state::StateError> {
+//! use polity_state::{Changes, State};
+//! use polity_types::{AccountId, AccountRecord, B256, MachineKind, U256};
+//! use polity_verify::{Cell, Key};
+//!
+//! let alice = AccountId::new(MachineKind::new(1), B256::with_last_byte(1));
+//! let state = State::in_memory()?;
+//! let mut genesis = Changes::new();
+//! genesis.set_account(alice, Some(AccountRecord { balance: U256::from(7), ..Default::default() }));
+//! let commit = state.genesis(0, genesis)?;
+//!
+//! // What was committed can be read at once; the root comes when it is known.
+//! let key = Key::Account(alice);
+//! assert!(matches!(state.view().cell(&key)?, Some(Cell::Account(record)) if record.sequence == 0));
+//! let root = commit.root()?;
+//!
+//! // Whoever has the root can check what is under the key.
+//! let (_, proof) = state.prove(&[key])?;
+//! assert_eq!(proof.verify(&root).map(<[_]>::len), Ok(1));
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "std"))]
+//! # fn main() {}
+//! ```
 
 #![cfg_attr(not(feature = "std"), no_std)]
 #![forbid(unsafe_code)]

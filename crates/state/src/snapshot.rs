@@ -157,7 +157,6 @@ fn export_still(
     for row in backend.scan(Table::Blocks, blocks.0, blocks.1, false)? {
         let (height, row) = row?;
         if let Some(hash) = BlockRow::from_bytes(&row)?.hash {
-            let height = height.iter().rev().copied().collect::<Vec<u8>>();
             out.put(Kind::Blocks, &[&height, hash.as_slice()])?;
         }
     }
@@ -388,13 +387,13 @@ impl<'a> Entries<'a> {
     }
 
     fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = u32::from_le_bytes(self.take()?);
+        let length = u32::from_be_bytes(self.take()?);
         self.slice(usize::try_from(length).ok()?)
     }
 
     /// Row and cell.
     fn cell(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let length = u16::from_le_bytes(self.take()?);
+        let length = u16::from_be_bytes(self.take()?);
         Some((self.slice(usize::from(length))?, self.bytes()?))
     }
 
@@ -405,7 +404,7 @@ impl<'a> Entries<'a> {
 
     /// Height and hash.
     fn block(&mut self) -> Option<(u64, B256)> {
-        Some((u64::from_le_bytes(self.take()?), B256::new(self.take()?)))
+        Some((u64::from_be_bytes(self.take()?), B256::new(self.take()?)))
     }
 }
 
@@ -420,9 +419,9 @@ struct Output<'a> {
 impl<'a> Output<'a> {
     fn begin(to: &'a mut dyn Write, chain: B256, head: Head) -> io::Result<Self> {
         let mut header = MAGIC.to_vec();
-        header.extend_from_slice(&SNAPSHOT_VERSION.to_le_bytes());
+        header.extend_from_slice(&SNAPSHOT_VERSION.to_be_bytes());
         header.extend_from_slice(chain.as_slice());
-        header.extend_from_slice(&head.height.to_le_bytes());
+        header.extend_from_slice(&head.height.to_be_bytes());
         header.extend_from_slice(head.root.as_slice());
         let check = hash_value(&header);
         to.write_all(&header)?;
@@ -480,7 +479,7 @@ impl<'a> Input<'a> {
         }
         let mut input = Self { from, check: B256::ZERO, last: Kind::Cells, offset: 0 };
         let version = input.exact::<4>()?;
-        match u32::from_le_bytes(version) {
+        match u32::from_be_bytes(version) {
             SNAPSHOT_VERSION => {}
             found => return Err(SnapshotError::Format { found }),
         }
@@ -493,7 +492,7 @@ impl<'a> Input<'a> {
             return Err(input.damaged("the header is not what its check says"));
         }
         input.offset = (header.len() as u64).saturating_add(32);
-        let head = Head { height: u64::from_le_bytes(height), root: B256::new(root) };
+        let head = Head { height: u64::from_be_bytes(height), root: B256::new(root) };
         Ok((input, B256::new(chain), head))
     }
 
@@ -503,7 +502,7 @@ impl<'a> Input<'a> {
         let kind = kinds.into_iter().find(|kind| *kind as u8 == number && *kind >= self.last);
         let kind = kind.ok_or_else(|| self.damaged("no frame of this kind can be here"))?;
         let length = self.exact::<4>()?;
-        let size = u32::from_le_bytes(length);
+        let size = u32::from_be_bytes(length);
         if size > LONGEST_FRAME {
             return Err(self.damaged("a frame that is too long"));
         }
@@ -552,16 +551,16 @@ fn check(before: &B256, kind: u8, length: [u8; 4], payload: &[u8]) -> B256 {
 }
 
 fn counts(summary: &Summary) -> [u8; 16] {
-    let counts = u128::from(summary.cells) | u128::from(summary.codes) << 64;
-    counts.to_le_bytes()
+    let counts = u128::from(summary.cells) << 64 | u128::from(summary.codes);
+    counts.to_be_bytes()
 }
 
 fn length(bytes: &[u8]) -> io::Result<[u8; 4]> {
     let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= LONGEST_FRAME / 2);
-    length.map(u32::to_le_bytes).ok_or_else(|| io::Error::other("a value that is too long"))
+    length.map(u32::to_be_bytes).ok_or_else(|| io::Error::other("a value that is too long"))
 }
 
 fn row_length(row: &[u8]) -> io::Result<[u8; 2]> {
     let length = u16::try_from(row.len());
-    length.map(u16::to_le_bytes).map_err(|_| io::Error::other("a row that is too long"))
+    length.map(u16::to_be_bytes).map_err(|_| io::Error::other("a row that is too long"))
 }

@@ -185,7 +185,7 @@ fn what_is_wrong_is_told() {
     assert!(matches!(result, Err(SnapshotError::UnknownMachine(KIND))));
     assert!(matches!(import(b"something else", None), Err(SnapshotError::Foreign)));
     let mut newer = bytes.clone();
-    newer[16] = 2;
+    newer[19] = 2;
     assert!(matches!(import(&newer, None), Err(SnapshotError::Format { found: 2 })));
     let memory = Memory::new();
     read(&bytes, &memory, &machines(), None).unwrap();
@@ -235,7 +235,7 @@ fn with_root(bytes: &[u8], root: B256) -> Vec<u8> {
     forged.extend_from_slice(check.as_slice());
     let mut rest = &bytes[124..];
     while let Some((head, tail)) = rest.split_first_chunk::<5>() {
-        let length = u32::from_le_bytes(head[1..].try_into().unwrap()) as usize;
+        let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
         let payload = &tail[..length];
         check = hash_value(&[check.as_slice(), head, hash_value(payload).as_slice()].concat());
         forged.extend_from_slice(&[head, payload, check.as_slice()].concat());

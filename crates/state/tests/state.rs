@@ -18,8 +18,8 @@ use polity_state::{
     Backend, Changes, History, Memory, Slots, State, StateError, StateView,
     disk::{Disk, DiskOptions},
 };
-use polity_types::{B256, Bytes, U256, Value};
-use polity_verify::{Cell, Key, Owner, Proof};
+use polity_types::{AccountId, AccountRecord, B256, Bytes, MachineKind, U256, Value};
+use polity_verify::{Cell, Key, Owner, Proof, Trie};
 use proptest::prelude::*;
 use std::sync::{
     Arc,
@@ -30,7 +30,8 @@ use std::sync::{
 enum Step {
     Commit(Vec<Op>),
     RollBack(u64),
-    Reopen,
+    /// From now on, so much of the past is kept.
+    Reopen(History),
     Prove,
 }
 
@@ -38,7 +39,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => block().prop_map(Step::Commit),
         1 => (0..6_u64).prop_map(Step::RollBack),
-        1 => Just(Step::Reopen),
+        1 => histories().prop_map(Step::Reopen),
         1 => Just(Step::Prove),
     ];
     prop::collection::vec(step, 1..20)
@@ -74,7 +75,7 @@ fn small() -> DiskOptions {
 const GENESIS: u64 = 7;
 
 /// Plays the steps, and compares with the model after each.
-fn play(place: &Place, history: History, genesis: &[Op], steps: &[Step]) -> Vec<B256> {
+fn play(place: &Place, mut history: History, genesis: &[Op], steps: &[Step]) -> Vec<B256> {
     let mut state = State::open(place.backend(), history).unwrap();
     let mut maps = vec![Map::new()];
     apply(&mut maps[0], genesis);
@@ -117,7 +118,8 @@ fn play(place: &Place, history: History, genesis: &[Op], steps: &[Step]) -> Vec<
                 maps.truncate(to + 1);
                 expected.truncate(to + 1);
             }
-            Step::Reopen => {
+            Step::Reopen(other) => {
+                history = *other;
                 views.clear();
                 drop(state);
                 state = State::open(place.backend(), history).unwrap();
@@ -300,6 +302,30 @@ fn views_stay_what_they_are_while_blocks_are_stored_and_taken_back() {
             done.store(true, Ordering::Relaxed);
         });
     }
+}
+
+/// Large enough for both halves of the trie to be updated at once.
+#[test]
+fn large_blocks_have_the_roots_of_small_ones() {
+    let state = State::in_memory().unwrap();
+    state.genesis(0, Changes::new()).unwrap();
+    let mut trie = Trie::empty();
+    for height in 1..4 {
+        let mut block = Changes::new();
+        for number in 0..4_000 {
+            let id = AccountId::new(MachineKind::new(1), B256::from(U256::from(number)));
+            let kept = (number + height) % 4 != 0;
+            let record = AccountRecord { sequence: height, ..AccountRecord::default() };
+            block.set_account(id, kept.then_some(record));
+        }
+        let cells = block.cells(&state.view()).unwrap();
+        for cell in &cells {
+            trie.update(&[cell.change()]).unwrap();
+        }
+        let commit = state.commit(height, block).unwrap();
+        assert_eq!(commit.root().unwrap(), trie.root());
+    }
+    assert_eq!(state.check().unwrap(), 3_000);
 }
 
 #[test]
