@@ -48,9 +48,9 @@ const EXAMPLES: &str = "\
 Examples:
   polity fuzz parallel                        1,000 blocks from a seed that is drawn
   polity fuzz parallel --time 2h --json
-  polity fuzz parallel --seed 7 --blocks 50 --threads 4
-  polity fuzz parallel --seed 7 --write-block blocks/seed-7
-  polity run blocks/seed-7 --mode both --threads 4 --least-gas 0
+  polity fuzz parallel --seed 3 --blocks 50 --threads 4
+  polity fuzz parallel --seed 3 --write-block blocks/seed-3
+  polity run blocks/seed-3 --mode both --threads 4 --least-gas 0
 
 Exit status: 0 if parallel execution always equals the sequential one, 1 if it differs,
 2 if the command could not run.";
@@ -208,7 +208,11 @@ impl FuzzParallel {
     fn run(self) -> eyre::Result<bool> {
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         if let Some(target) = &self.write_block {
-            write(&folder(&self.block(seed)?)?, target, WriteMode::New)?;
+            let block = self.block(seed)?;
+            write(&folder(&block)?, target, WriteMode::New)?;
+            if let Err(error) = &block.expected {
+                output::story(&format!("this block is invalid, as one in ten: {error}"));
+            }
             return Ok(true);
         }
         output::story(&format!("the first seed is {seed}"));
