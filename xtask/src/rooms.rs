@@ -20,7 +20,8 @@ pub const ROWS: &[&[&str]] = &[
 ];
 
 /// Rooms that also run inside a zkVM, where there is no operating system.
-pub const NO_STD: &[&str] = &["types", "verify", "charter", "kernel", "machines/evm", "engine", "state"];
+pub const NO_STD: &[&str] =
+    &["types", "verify", "charter", "kernel", "machines/evm", "engine", "state"];
 
 /// Rooms whose `lib.rs` forbids `unsafe`.
 pub const FORBID_UNSAFE: &[&str] = &["types", "verify", "charter", "kernel", "engine", "state"];
