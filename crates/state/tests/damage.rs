@@ -255,3 +255,18 @@ fn an_undamaged_copy_answers_right() {
     fill(&State::open(Arc::new(disk), History::Archive).unwrap(), BLOCKS);
     assert_eq!(open(&whole).unwrap(), "answers right");
 }
+
+#[test]
+fn a_damaged_trie_is_rebuilt_from_the_values() {
+    let place = tempfile::tempdir().unwrap();
+    let whole = place.path().join("whole");
+    let disk = Disk::create(&whole, CHAIN, &small()).unwrap();
+    fill(&State::open(Arc::new(disk), History::Archive).unwrap(), BLOCKS);
+    fs::File::create(whole.join("trie/ht")).unwrap();
+    assert_eq!(open(&whole).unwrap(), "does not open");
+    drop(Disk::rebuild(&whole, &small()).unwrap());
+    assert_eq!(open(&whole).unwrap(), "answers right");
+    fs::remove_dir_all(whole.join("trie")).unwrap();
+    drop(Disk::rebuild(&whole, &small()).unwrap());
+    drop(Disk::open(&whole, Some(CHAIN), &small()).unwrap());
+}
