@@ -9,6 +9,7 @@
 mod error;
 mod flat;
 mod folder;
+mod manifest;
 mod trie;
 
 use crate::{Backend, Batch, Rows, StateError, Table};
@@ -109,6 +110,7 @@ impl Disk {
     /// disk fails. It can be tried again.
     pub fn rebuild(path: &Path, options: &DiskOptions) -> Result<Self, DiskError> {
         let folder = Folder::open(path, None)?;
+        manifest::check(&folder.values())?;
         folder.remove_trie()?;
         let disk = Self::assemble(folder, options)?;
         let head = disk.head().ok_or_else(|| damaged(path, "has no values to make a trie of"))?;
@@ -171,7 +173,9 @@ impl Disk {
         chain: Option<B256>,
         options: &DiskOptions,
     ) -> Result<Self, DiskError> {
-        let disk = Self::assemble(Folder::open(path, chain)?, options)?;
+        let folder = Folder::open(path, chain)?;
+        manifest::check(&folder.values())?;
+        let disk = Self::assemble(folder, options)?;
         disk.catch_up()?;
         Ok(disk)
     }
