@@ -1,9 +1,10 @@
 //! What Polity costs: tables of CPU time beside the best alternative.
 //!
 //! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm,
-//! `-- parallel` the parallel engine with the sequential one, `-- trie` times the state's trie in
-//! memory, and `-- witness` measures the witnesses of blocks; `docs/benchmarks.md` explains the rows
-//! and keeps the last results.
+//! `-- parallel` the parallel engine with the sequential one, `-- state` the state's storage engines
+//! with each other. `-- pipeline` times blocks from execution to the disk, `-- trie` the state's trie
+//! in memory, and `-- witness` measures the witnesses of blocks. `docs/benchmarks.md` explains the
+//! rows and keeps the last results.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::float_arithmetic, reason = "ratios and milliseconds, for a person to read")]
@@ -13,6 +14,8 @@ mod clock;
 mod kernel;
 mod latency;
 mod parallel;
+mod pipeline;
+mod state;
 mod table;
 mod trie;
 mod witness;
@@ -41,6 +44,10 @@ enum Command {
     Parallel(parallel::Scaling),
     /// Both engines on a state that answers late.
     Latency(latency::Latency),
+    /// Execution, the state's commit, and both together, in wall time.
+    Pipeline(pipeline::Pipeline),
+    /// The state's storage engines, in wall and CPU time, bytes, disk and memory.
+    State(state::States),
     /// The trie in memory, in wall and CPU time.
     Trie(trie::Tries),
     /// The witnesses of mainnet blocks, in bytes.
@@ -52,6 +59,8 @@ fn main() -> ExitCode {
         Command::Kernel(kernel) => kernel.run(),
         Command::Parallel(parallel) => parallel.run(),
         Command::Latency(latency) => latency.run(),
+        Command::Pipeline(pipeline) => pipeline.run(),
+        Command::State(state) => state.run(),
         Command::Trie(trie) => trie.run(),
         Command::Witness(witness) => witness.run(),
     };

@@ -173,6 +173,17 @@ fn what_is_wrong_with_a_folder_is_told() {
 }
 
 #[test]
+fn a_trie_that_is_gone_is_rebuilt() {
+    let place = Place::with_sample_chain();
+    let root = place.json("data", &["root"]);
+    fs::write(place.path("data/state/trie/ht"), "").unwrap();
+    place.refused("data", &["root"], &["trie"]);
+    assert_eq!(place.json("data", &["rebuild"]), root);
+    assert_eq!(place.json("data", &["root"]), root);
+    place.json("data", &["verify"]);
+}
+
+#[test]
 fn one_block_folder_is_enough_for_a_state() {
     let place = Place::new();
     let chain = sample_chain();

@@ -173,6 +173,11 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn damage_every_file(damages: &dyn Fn(u64) -> Vec<Damage>) {
+    damage_files("", damages);
+}
+
+/// Damages the files whose names begin so.
+fn damage_files(begin: &str, damages: &dyn Fn(u64) -> Vec<Damage>) {
     let place = tempfile::tempdir().unwrap();
     let whole = place.path().join("whole");
     let disk = Disk::create(&whole, CHAIN, &small()).unwrap();
@@ -181,6 +186,9 @@ fn damage_every_file(damages: &dyn Fn(u64) -> Vec<Damage>) {
     let mut bad = Vec::new();
     for (number, file) in files(&whole).into_iter().enumerate() {
         let name = file.strip_prefix(&whole).unwrap();
+        if !file.file_name().unwrap().to_str().unwrap().starts_with(begin) {
+            continue;
+        }
         for kind in damages(number as u64) {
             let folder = place.path().join("damaged");
             copy(&whole, &folder);
@@ -237,6 +245,15 @@ fn damaged_files_give_errors_or_right_answers() {
 }
 
 #[test]
+fn damaged_manifests_are_told() {
+    damage_files("current", &|number| {
+        (0..12).map(|seed| Damage::Bit(number * 50 + seed)).collect()
+    });
+    damage_files("v", &|number| (0..6).map(|seed| Damage::Bit(number * 50 + seed)).collect());
+    damage_files("current", &|_| vec![Damage::Remove, Damage::Cut(0)]);
+}
+
+#[test]
 #[ignore = "a quarter of an hour"]
 fn files_damaged_in_many_ways() {
     damage_every_file(&|number| {
@@ -254,4 +271,19 @@ fn an_undamaged_copy_answers_right() {
     let disk = Disk::create(&whole, CHAIN, &small()).unwrap();
     fill(&State::open(Arc::new(disk), History::Archive).unwrap(), BLOCKS);
     assert_eq!(open(&whole).unwrap(), "answers right");
+}
+
+#[test]
+fn a_damaged_trie_is_rebuilt_from_the_values() {
+    let place = tempfile::tempdir().unwrap();
+    let whole = place.path().join("whole");
+    let disk = Disk::create(&whole, CHAIN, &small()).unwrap();
+    fill(&State::open(Arc::new(disk), History::Archive).unwrap(), BLOCKS);
+    fs::File::create(whole.join("trie/ht")).unwrap();
+    assert_eq!(open(&whole).unwrap(), "does not open");
+    drop(Disk::rebuild(&whole, &small()).unwrap());
+    assert_eq!(open(&whole).unwrap(), "answers right");
+    fs::remove_dir_all(whole.join("trie")).unwrap();
+    drop(Disk::rebuild(&whole, &small()).unwrap());
+    drop(Disk::open(&whole, Some(CHAIN), &small()).unwrap());
 }

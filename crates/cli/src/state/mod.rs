@@ -61,6 +61,7 @@ enum Command {
     Export(Export),
     Import(Import),
     Stats(Stats),
+    Rebuild(Rebuild),
 }
 
 #[derive(Args)]
@@ -196,6 +197,13 @@ struct Stats {
     common: Common,
 }
 
+/// Make the trie anew from the values, where it is damaged and they are not.
+#[derive(Args)]
+struct Rebuild {
+    #[command(flatten)]
+    common: Common,
+}
+
 impl StateCommand {
     pub(crate) fn run(self) -> eyre::Result<bool> {
         match self.command {
@@ -207,6 +215,7 @@ impl StateCommand {
             Command::Export(export) => export.run(),
             Command::Import(import) => import.run(),
             Command::Stats(stats) => stats.run(),
+            Command::Rebuild(rebuild) => rebuild.run(),
         }
     }
 }
@@ -627,6 +636,15 @@ impl Stats {
             let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
             output::table(&["", ""], 2, rows.to_vec())
         })?;
+        Ok(true)
+    }
+}
+
+impl Rebuild {
+    fn run(self) -> eyre::Result<bool> {
+        let disk = Disk::rebuild(&self.common.folder(), &DiskOptions::default())?;
+        let state = State::open(Arc::new(disk), History::Archive)?;
+        self.common.print(&latest(&state)?, At::text)?;
         Ok(true)
     }
 }

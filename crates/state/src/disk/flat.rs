@@ -17,6 +17,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use polity_types::{B256, Bytes};
 use std::{
     ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
@@ -77,7 +78,10 @@ impl Flat {
             })?;
             Ok((database, rows))
         };
-        let (database, rows) = open().map_err(|error| failed(path, error))?;
+        // Where a journal makes no sense, fjall may panic; what it had in memory is gone then.
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        let opened = opened.map_err(|_| damaged(path, "makes no sense to its store"))?;
+        let (database, rows) = opened.map_err(|error| failed(path, error))?;
         Ok(Self { path: path.to_owned(), database, rows })
     }
 

@@ -102,6 +102,11 @@ impl Folder {
         self.path.join(TRIE)
     }
 
+    /// Removes the trie.
+    pub(super) fn remove_trie(&self) -> Result<(), StateError> {
+        remove_all(&self.trie())
+    }
+
     /// Bytes that a part of it takes on the disk; holes take none.
     pub(super) fn size(path: &Path) -> Result<u64, StateError> {
         let meta = fs::symlink_metadata(path).map_err(|error| failed("look at", path, &error))?;

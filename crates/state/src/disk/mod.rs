@@ -9,6 +9,7 @@
 mod error;
 mod flat;
 mod folder;
+mod manifest;
 mod trie;
 
 use crate::{Backend, Batch, Rows, StateError, Table};
@@ -16,7 +17,7 @@ use error::damaged;
 use flat::{Flat, Link, Pending};
 use folder::Folder;
 use polity_types::{B256, Bytes};
-use polity_verify::{Change, Path as TriePath, Trie as OpenTrie, sentinels};
+use polity_verify::{Change, Key, Path as TriePath, Trie as OpenTrie, hash_value, sentinels};
 use std::{
     ops::Bound,
     path::Path,
@@ -30,6 +31,9 @@ pub use folder::VERSION as FORMAT_VERSION;
 /// Bytes that stay free on the file system: both stores also write in the background, where a full
 /// disk could only be answered by stopping.
 const RESERVE: u64 = 64 << 20;
+
+/// Leaves that a rebuilt trie takes over at once.
+const AT_ONCE: usize = 50_000;
 
 /// Bytes of a page of the trie.
 const PAGE: u64 = 4096;
@@ -99,15 +103,62 @@ impl Disk {
         Ok((disk, filled))
     }
 
-    fn begin(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
-        let disk = Self::assemble(Folder::create(path, chain)?, options)?;
+    /// Makes the trie anew from the values, where it is damaged and they are not.
+    ///
+    /// # Errors
+    /// There is no state with values, it is in use, the values do not have its root either, or the
+    /// disk fails. It can be tried again.
+    pub fn rebuild(path: &Path, options: &DiskOptions) -> Result<Self, DiskError> {
+        let folder = Folder::open(path, None)?;
+        manifest::check(&folder.values())?;
+        folder.remove_trie()?;
+        let disk = Self::assemble(folder, options)?;
+        let head = disk.head().ok_or_else(|| damaged(path, "has no values to make a trie of"))?;
+        disk.put_sentinels()?;
+        let mut cells = disk.flat.range(Table::Cells, Bound::Unbounded, Bound::Unbounded);
+        loop {
+            let mut changes = Vec::new();
+            for cell in cells.by_ref().take(AT_ONCE) {
+                let (row, cell) = cell?;
+                changes.push((Key::path_of_row(&row), Some(hash_value(&cell))));
+            }
+            if changes.is_empty() {
+                break;
+            }
+            changes.sort_unstable();
+            disk.change_trie(&changes)?;
+        }
+        let (root, trie_commits) = (disk.trie().root()?, disk.trie().commits()?);
+        if root != head.root {
+            let text =
+                format!("has values with the root {root}, but that of its block is {}", head.root);
+            return Err(damaged(path, text).into());
+        }
+        let number = head.number.saturating_add(1);
+        let link = Link { number, root, trie_commits };
+        let pending = Pending { number, before: root, changes: Vec::new() };
+        disk.flat.write(Vec::new(), &link, &pending)?;
+        *disk.head() = Some(link);
+        Ok(disk)
+    }
+
+    fn put_sentinels(&self) -> Result<(), StateError> {
         let sentinels: Vec<Change> =
             sentinels().map(|leaf| (leaf.path, Some(leaf.value))).collect();
-        let mut trie = disk.trie_mut();
-        trie.make_room(sentinels.len())?;
-        let update = trie.update(&sentinels)?;
-        trie.commit(update)?;
-        drop(trie);
+        self.change_trie(&sentinels)
+    }
+
+    /// Changes the trie without a batch of the flat store.
+    fn change_trie(&self, changes: &[Change]) -> Result<(), StateError> {
+        let mut trie = self.trie_mut();
+        trie.make_room(changes.len())?;
+        let update = trie.update(changes)?;
+        trie.commit(update)
+    }
+
+    fn begin(path: &Path, chain: B256, options: &DiskOptions) -> Result<Self, DiskError> {
+        let disk = Self::assemble(Folder::create(path, chain)?, options)?;
+        disk.put_sentinels()?;
         Ok(disk)
     }
 
@@ -122,7 +173,9 @@ impl Disk {
         chain: Option<B256>,
         options: &DiskOptions,
     ) -> Result<Self, DiskError> {
-        let disk = Self::assemble(Folder::open(path, chain)?, options)?;
+        let folder = Folder::open(path, chain)?;
+        manifest::check(&folder.values())?;
+        let disk = Self::assemble(folder, options)?;
         disk.catch_up()?;
         Ok(disk)
     }
@@ -173,7 +226,7 @@ impl Disk {
         if commits != head.trie_commits || root != head.root {
             return Err(damaged(format!(
                 "has values up to batch {} with the root {} (trie commit {}), but a trie with the \
-                 root {root} (commit {commits})",
+                 root {root} (commit {commits}); the trie can be rebuilt from the values",
                 head.number, head.root, head.trie_commits
             )));
         }
