@@ -59,8 +59,9 @@ const CHUNKS_PER_THREAD: u64 = 16;
 /// Gas that takes some ten microseconds.
 const LEAST_CHUNK_GAS: u64 = 200_000;
 
-/// Gas that takes a millisecond or two.
-const MOST_CHUNK_GAS: u64 = 8_000_000;
+/// Gas that takes about a millisecond. The larger a chunk, the likelier one of
+/// its transactions conflicts, and then each is checked alone.
+const MOST_CHUNK_GAS: u64 = 4_000_000;
 
 std::thread_local! {
     /// The memory of a worker, kept from block to block.
