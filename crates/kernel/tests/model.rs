@@ -24,8 +24,8 @@ use polity_testkit::{
     toy::{Invocation, Op, Program, Toy, ToyTransaction, account, slot_key},
 };
 use polity_types::{
-    AccountId, AccountRecord, B256, Bytes, CodeRef, Effects, LocalKey, MachineKind, Meter,
-    Resources, U256, Value,
+    AccountEffects, AccountId, AccountRecord, B256, Bytes, CodeRef, Effects, LocalKey, MachineKind,
+    Meter, Resources, U256, Value,
 };
 use proptest::{collection::vec, option, prelude::*, sample::select};
 
@@ -317,7 +317,7 @@ fn check_model(case: &Case, executed: &Result<Executed, Halt>) -> Result<(), Tes
 /// What effects change, without what they look at.
 fn without_reads(effects: &Effects) -> Effects {
     let mut left = effects.clone();
-    left.accounts.retain(|account| account.writes_record() || account.storage_reset);
+    left.accounts.retain(AccountEffects::writes);
     left.slots.retain(|slot| slot.write.is_some());
     left.block_hashes.clear();
     left

@@ -82,7 +82,6 @@ impl Observer for Gather {
 
 impl Writes {
     fn of(effects: &Effects) -> Self {
-        let writes = |account: &&AccountEffects| account.writes_record() || account.storage_reset;
         let mut unlisted = None;
         let mut slots = Vec::new();
         for slot in &effects.slots {
@@ -95,7 +94,7 @@ impl Writes {
             }
         }
         Self {
-            accounts: effects.accounts.iter().filter(writes).cloned().collect(),
+            accounts: effects.accounts.iter().filter(|account| account.writes()).cloned().collect(),
             slots,
             codes: effects.codes.clone(),
             unlisted,

@@ -70,6 +70,11 @@ impl AccountEffects {
             || self.existence_write.is_some()
     }
 
+    /// Whether the account's cells are changed or its slots emptied.
+    pub fn writes(&self) -> bool {
+        self.writes_record() || self.storage_reset
+    }
+
     /// Whether what was relied on is true of the account as it is in `before`,
     /// and the change fits it: running on it gives these effects.
     pub fn holds(&self, before: Option<&AccountRecord>) -> bool {

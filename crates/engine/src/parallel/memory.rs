@@ -6,7 +6,7 @@
 //! turn sees what is committed, for everything before it is; one that runs ahead
 //! also sees the changes before its place.
 
-use super::draft::{Draft, DraftAccount};
+use super::draft::Draft;
 use crate::Overlay;
 use alloc::{sync::Arc, vec::Vec};
 use core::hash::{BuildHasher, Hash};
@@ -151,6 +151,16 @@ impl AccountVersions {
         Self { committed: base, written: false, reset: None, pending: Vec::new() }
     }
 
+    fn withdraw(&mut self, place: u32) {
+        self.pending.retain(|(writer, _)| *writer != place);
+    }
+
+    fn commit(&mut self, record: Option<AccountRecord>, place: u32) {
+        self.withdraw(place);
+        self.committed = record;
+        self.written = true;
+    }
+
     /// The record as a chunk that runs ahead presumes it, and whether that is
     /// the record before the block.
     fn guess(&self, place: u32) -> Result<Found<Option<AccountRecord>>, ViewError> {
@@ -175,6 +185,17 @@ impl AccountVersions {
         }
         let exists = exists || !record.is_empty();
         Ok(Found { value: exists.then_some(record), in_base: false })
+    }
+}
+
+impl SlotVersions {
+    fn withdraw(&mut self, place: u32) {
+        self.pending.retain(|(writer, ..)| *writer != place);
+    }
+
+    fn commit(&mut self, value: &Value, place: u32) {
+        self.withdraw(place);
+        self.committed = Some((place, value.clone()));
     }
 }
 
@@ -225,17 +246,6 @@ impl<'b> Memory<'b> {
         name: Wanted<'_>,
     ) -> Result<MutexGuard<'_, Table<SlotName, SlotVersions>>, ViewError> {
         self.shard(&self.shards.slots, &name)
-    }
-
-    /// Runs `with` on the versions of an account of a draft.
-    fn written_account<T>(
-        &self,
-        account: &DraftAccount,
-        with: impl FnOnce(&mut AccountVersions) -> T,
-    ) -> Result<T, ViewError> {
-        let id = &account.effects.account;
-        let before = account.from_base.then_some(account.before);
-        self.versions(id, before, with)
     }
 
     /// Runs `with` on the versions of an account; `base` is its record before
@@ -355,15 +365,13 @@ impl<'b> Memory<'b> {
 
     /// Shows the writes of a chunk that ran ahead to those behind it.
     pub(super) fn publish(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
-        for account in draft.accounts().filter(|account| writes(&account.effects)) {
-            if account.effects.storage_reset {
+        self.each_written(draft, |versions, effects| {
+            if effects.storage_reset {
                 self.has_resets.store(true, Ordering::Release);
             }
-            let change = (place, Change::of(&account.effects));
-            self.written_account(account, |versions| {
-                insert(&mut versions.pending, place, |(writer, _)| *writer, change);
-            })?;
-        }
+            let change = (place, Change::of(effects));
+            insert(&mut versions.pending, place, |(writer, _)| *writer, change);
+        })?;
         self.each_write(draft, |versions, value| {
             let entry = (place, value.clone(), false);
             insert(&mut versions.pending, place, |(writer, ..)| *writer, entry);
@@ -372,25 +380,17 @@ impl<'b> Memory<'b> {
 
     /// Takes back what [`Memory::publish`] showed.
     pub(super) fn withdraw(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
-        for account in draft.accounts().filter(|account| writes(&account.effects)) {
-            self.written_account(account, |versions| {
-                versions.pending.retain(|(writer, _)| *writer != place);
-            })?;
-        }
-        self.each_write(draft, |versions, _| {
-            versions.pending.retain(|(writer, ..)| *writer != place);
-        })
+        self.each_written(draft, |versions, _| versions.withdraw(place))?;
+        self.each_write(draft, |versions, _| versions.withdraw(place))
     }
 
     /// Marks what was published as a guess: its chunk will run again.
     pub(super) fn mark_stale(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
-        for account in draft.accounts().filter(|account| writes(&account.effects)) {
-            self.written_account(account, |versions| {
-                for (writer, change) in &mut versions.pending {
-                    change.stale |= *writer == place && !change.is_delta();
-                }
-            })?;
-        }
+        self.each_written(draft, |versions, _| {
+            for (writer, change) in &mut versions.pending {
+                change.stale |= *writer == place && !change.is_delta();
+            }
+        })?;
         self.each_write(draft, |versions, _| {
             for (writer, _, stale) in &mut versions.pending {
                 *stale |= *writer == place;
@@ -405,27 +405,17 @@ impl<'b> Memory<'b> {
     /// one: the effects are then not of this state.
     pub(super) fn commit(&self, draft: &Draft, place: u32) -> Result<Option<AccountId>, ViewError> {
         let mut misfit = None;
-        for account in draft.accounts().filter(|account| writes(&account.effects)) {
-            let effects = &account.effects;
+        self.each_written(draft, |versions, effects| {
+            match effects.apply(versions.committed) {
+                Some(record) => versions.commit(record, place),
+                None => misfit = Some(effects.account),
+            }
             if effects.storage_reset {
                 self.has_resets.store(true, Ordering::Release);
+                versions.reset = Some(place);
             }
-            self.written_account(account, |versions| {
-                versions.pending.retain(|(writer, _)| *writer != place);
-                match effects.apply(versions.committed) {
-                    Some(record) => versions.committed = record,
-                    None => misfit = Some(effects.account),
-                }
-                versions.written = true;
-                if effects.storage_reset {
-                    versions.reset = Some(place);
-                }
-            })?;
-        }
-        self.each_write(draft, |versions, value| {
-            versions.pending.retain(|(writer, ..)| *writer != place);
-            versions.committed = Some((place, value.clone()));
         })?;
+        self.each_write(draft, |versions, value| versions.commit(value, place))?;
         Ok(misfit)
     }
 
@@ -434,11 +424,7 @@ impl<'b> Memory<'b> {
     pub(super) fn commit_state(&self, state: &Overlay<'_>, place: u32) -> Result<(), ViewError> {
         for (id, record) in state.accounts() {
             // What was there before is of no use any more.
-            self.versions(id, Some(None), |versions| {
-                versions.pending.retain(|(writer, _)| *writer != place);
-                versions.committed = record.copied();
-                versions.written = true;
-            })?;
+            self.versions(id, Some(None), |versions| versions.commit(record.copied(), place))?;
         }
         for (id, reset, slots) in state.storages() {
             if reset {
@@ -446,10 +432,7 @@ impl<'b> Memory<'b> {
                 self.versions(id, None, |versions| versions.reset = Some(place))?;
             }
             for (key, value) in slots {
-                self.slot_versions(id, key, |versions| {
-                    versions.pending.retain(|(writer, ..)| *writer != place);
-                    versions.committed = Some((place, value.clone()));
-                })?;
+                self.slot_versions(id, key, |versions| versions.commit(value, place))?;
             }
         }
         for (hash, code) in state.codes() {
@@ -485,6 +468,22 @@ impl<'b> Memory<'b> {
         Ok(())
     }
 
+    /// Runs `with` on the versions of every account whose record or storage the
+    /// draft writes.
+    fn each_written(
+        &self,
+        draft: &Draft,
+        mut with: impl FnMut(&mut AccountVersions, &AccountEffects),
+    ) -> Result<(), ViewError> {
+        for account in draft.accounts().filter(|account| account.effects.writes()) {
+            let effects = &account.effects;
+            let base = account.from_base.then_some(account.before);
+            self.versions(&effects.account, base, |versions| with(versions, effects))?;
+        }
+        Ok(())
+    }
+
+    /// Runs `with` on the versions of every slot that the draft writes.
     fn each_write(
         &self,
         draft: &Draft,
@@ -518,10 +517,6 @@ enum Place {
     Turn,
     /// From a place behind it.
     Ahead(u32),
-}
-
-fn writes(account: &AccountEffects) -> bool {
-    account.writes_record() || account.storage_reset
 }
 
 impl View for Memory<'_> {
