@@ -28,7 +28,7 @@ impl Engines {
         let engine = |threads: usize| {
             let engine = Parallel::new(NonZeroUsize::new(threads).unwrap()).unwrap();
             // However small the blocks are.
-            (threads, engine.with_least_gas(0).with_least_chunk_gas(0))
+            (threads, engine.with_least_gas(0))
         };
         Self { engines: THREADS.map(engine).into(), ..Self::default() }
     }

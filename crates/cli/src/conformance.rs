@@ -80,7 +80,7 @@ struct Both {
 impl Both {
     fn new(threads: NonZeroUsize) -> Result<Self, PoolError> {
         // However small the blocks are.
-        let parallel = Parallel::new(threads)?.with_least_gas(0).with_least_chunk_gas(0);
+        let parallel = Parallel::new(threads)?.with_least_gas(0);
         Ok(Self { sequential: Sequential::new(), parallel })
     }
 }

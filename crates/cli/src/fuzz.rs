@@ -162,7 +162,7 @@ struct Engine {
 impl Engine {
     fn new(threads: NonZeroUsize) -> eyre::Result<Self> {
         // However small the blocks are.
-        let engine = Parallel::new(threads)?.with_least_gas(0).with_least_chunk_gas(0);
+        let engine = Parallel::new(threads)?.with_least_gas(0);
         let threads = threads.get();
         let row = Row {
             threads,

@@ -253,6 +253,14 @@ fn a_fully_dependent_block_is_the_same() {
 }
 
 #[test]
+fn a_small_block_is_shared_out_where_that_is_asked_for() {
+    let (state, block, machines) = (state(10), block(dependent(3), 1_000_000), machines());
+    let engine = Parallel::new(NonZeroUsize::new(2).unwrap()).unwrap();
+    let executed = engine.with_least_gas(0).execute_with(&machines, &state, &block, &());
+    assert_eq!(executed.unwrap().1.chunks, 3);
+}
+
+#[test]
 fn a_presumed_sequence_number_is_checked() {
     // The account is found with sequence number 0 and, in the same chunk, presumed to have 1.
     let (hot, sender) = (id(B, 1), id(A, 1));

@@ -74,7 +74,7 @@ pub struct Parallel {
     pool: rayon::ThreadPool,
     threads: u32,
     least_gas: u64,
-    least_chunk_gas: u64,
+    least_chunk_gas: Option<u64>,
     sequential: Sequential,
     scratch: Scratch,
     shards: Shards,
@@ -146,7 +146,7 @@ impl Parallel {
             pool,
             threads: count,
             least_gas: LEAST_GAS,
-            least_chunk_gas: LEAST_CHUNK_GAS,
+            least_chunk_gas: None,
             sequential: Sequential::new(),
             scratch: Scratch::default(),
             shards: Shards::new(),
@@ -157,7 +157,8 @@ impl Parallel {
     }
 
     /// Executes blocks whose transactions may use less gas than this together
-    /// sequentially.
+    /// sequentially, and hands no more than this to a worker at once where a
+    /// block is small: else it would go to one of them as a whole.
     #[must_use]
     pub const fn with_least_gas(mut self, gas: u64) -> Self {
         self.least_gas = gas;
@@ -169,7 +170,7 @@ impl Parallel {
     /// more conflicts and is slower.
     #[must_use]
     pub const fn with_least_chunk_gas(mut self, gas: u64) -> Self {
-        self.least_chunk_gas = gas;
+        self.least_chunk_gas = Some(gas);
         self
     }
 
@@ -222,7 +223,8 @@ impl Parallel {
         let mut base = Overlay::over(view);
         let output = begin(machines, block, &mut base, &mut self.scratch)?;
         observer.begun(&output.begin);
-        let chunks = chunks(block, gas, self.threads, self.least_chunk_gas);
+        let least = self.least_chunk_gas.unwrap_or(LEAST_CHUNK_GAS.min(self.least_gas));
+        let chunks = chunks(block, gas, self.threads, least);
         let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
         let run = Run {
             machines,
