@@ -1,9 +1,13 @@
 //! The parallel engine beside the sequential one.
 
-use crate::{clock, table, workloads};
+use crate::{
+    bare::{self, BareBlock},
+    clock, table, workloads,
+};
 use clap::Args;
 use eyre::ensure;
 use polity_engine::{Block, Overlay, Parallel, Sequential};
+use polity_evm::spec::{ChainSpec, Fork};
 use polity_kernel::Machines;
 use polity_replay::{Library, Replay, data_root, discover};
 use polity_testkit::workloads::Workload;
@@ -13,9 +17,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The parallel engine beside the sequential one, in wall and processor time.
+/// The parallel engine beside the sequential one and bare revm, in wall and processor time.
 ///
-/// Both execute the same block in the same process, in turns; the least time of all turns counts.
+/// All execute the same block in the same process, in turns; the least time of all turns counts.
 /// In every turn the engine has forgotten what it learned in the one before; the mainnet blocks
 /// follow each other in a turn. Every output is compared.
 #[derive(Args)]
@@ -47,6 +51,7 @@ pub(crate) struct Scaling {
 struct Row {
     workload: String,
     transactions: usize,
+    revm: Times,
     sequential: Times,
     parallel: Times,
     executions: usize,
@@ -72,15 +77,18 @@ impl Scaling {
         let mut rows = Vec::new();
         for workload in workloads::all(&self.only, self.quick)? {
             let Workload { name, machines, state, block } = workload;
-            rows.extend(self.rows(&[Input { name, machines, state, block }])?);
+            let bare = BareBlock::new(&ChainSpec::single(Fork::Osaka), Fork::Osaka, &block)?;
+            rows.extend(self.rows(&[Input { name, bare, machines, state, block }])?);
         }
         let mut blocks = Vec::new();
         if let Some(root) = data_root()?.filter(|_| "mainnet".contains(&self.only)) {
             let library = Library::new();
             for folder in discover([root.join("mainnet")])? {
-                let Replay { number, machines, state, block, .. } =
+                let Replay { number, fork, machines, state, block, .. } =
                     Replay::new(&library.open(&folder)?)?;
-                blocks.push(Input { name: format!("mainnet {number}"), machines, state, block });
+                let bare = BareBlock::new(&ChainSpec::mainnet(), fork, &block)?;
+                let name = format!("mainnet {number}");
+                blocks.push(Input { name, bare, machines, state, block });
             }
         }
         let blocks = self.rows(&blocks)?;
@@ -93,11 +101,13 @@ impl Scaling {
         let head = [
             "workload",
             "txs",
+            "revm ms",
             "sequential ms",
             "parallel ms",
             "speed-up",
             "executions/tx",
             "CPU ratio",
+            "to revm",
         ];
         table::result(&table::markdown(&head, rows.iter().map(line).collect()))
     }
@@ -106,6 +116,7 @@ impl Scaling {
         let row = |input: &Input| Row {
             workload: input.name.clone(),
             transactions: input.block.transactions.len(),
+            revm: Times::LONGEST,
             sequential: Times::LONGEST,
             parallel: Times::LONGEST,
             executions: usize::MAX,
@@ -115,7 +126,16 @@ impl Scaling {
         let mut parallel = Parallel::new(self.threads)?;
         for _ in 0..self.repeat {
             parallel.forget();
-            for (Input { name, machines, state, block }, row) in inputs.iter().zip(&mut rows) {
+            for (Input { name, bare, machines, state, block }, row) in inputs.iter().zip(&mut rows)
+            {
+                let mut database = bare::database(state, block.context.number)?;
+                let transactions = bare.transactions();
+                let start = Instant::now();
+                let (receipts, processor) =
+                    clock::process(|| bare.execute(transactions, &mut database));
+                row.revm.shorten(start.elapsed(), processor);
+                let receipts = receipts?;
+                drop(database);
                 let start = Instant::now();
                 let (expected, processor) =
                     clock::process(|| sequential.execute(machines, state, block));
@@ -126,6 +146,9 @@ impl Scaling {
                 row.parallel.shorten(start.elapsed(), processor);
                 let (output, statistics) = output?;
                 ensure!(output == expected?, "{name}: the engines differ");
+                let gas = output.transactions.iter().map(|output| output.receipt.gas_used);
+                let same = receipts.iter().map(|receipt| receipt.gas_used).eq(gas);
+                ensure!(same, "{name}: revm used another amount of gas");
                 row.executions = row.executions.min(statistics.executions);
             }
         }
@@ -139,6 +162,7 @@ impl Scaling {
 /// A block to execute.
 struct Input {
     name: String,
+    bare: BareBlock,
     machines: Machines,
     state: Overlay<'static>,
     block: Block,
@@ -152,6 +176,7 @@ fn sum(rows: &[Row]) -> Row {
     Row {
         workload: format!("mainnet, {} blocks", rows.len()),
         transactions: rows.iter().map(|row| row.transactions).sum(),
+        revm: add(&|row| row.revm),
         sequential: add(&|row| row.sequential),
         parallel: add(&|row| row.parallel),
         executions: rows.iter().map(|row| row.executions).sum(),
@@ -159,15 +184,17 @@ fn sum(rows: &[Row]) -> Row {
 }
 
 fn line(row: &Row) -> Vec<String> {
-    let Row { sequential, parallel, .. } = row;
+    let Row { revm, sequential, parallel, .. } = row;
     let ratio = |a: Duration, b: Duration| format!("{:.2}", a.as_secs_f64() / b.as_secs_f64());
     vec![
         row.workload.clone(),
         row.transactions.to_string(),
+        format!("{:.3}", revm.wall.as_secs_f64() * 1e3),
         format!("{:.3}", sequential.wall.as_secs_f64() * 1e3),
         format!("{:.3}", parallel.wall.as_secs_f64() * 1e3),
         ratio(sequential.wall, parallel.wall),
         format!("{:.2}", row.executions as f64 / row.transactions.max(1) as f64),
         ratio(parallel.processor, sequential.processor),
+        ratio(revm.wall, parallel.wall),
     ]
 }
