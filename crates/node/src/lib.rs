@@ -1,0 +1,5 @@
+//! A node: mempool, block building, storage of blocks, and the front doors.
+
+#![forbid(unsafe_code)]
+
+pub mod eth;
