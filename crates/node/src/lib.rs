@@ -2,7 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod chain;
+pub mod config;
 pub mod dev;
 pub mod genesis;
+pub mod miner;
+mod node;
 pub mod pool;
+
+pub use node::{Node, NodeError};

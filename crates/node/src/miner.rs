@@ -214,12 +214,14 @@ impl Miner {
 
     /// Makes blocks until nothing that is pending fits any more.
     fn mine_all(&self) -> Result<(), ChainError> {
-        while self.pool.has_pending() {
-            if self.mine()?.transactions.is_empty() {
-                break;
+        loop {
+            let parent = self.chain.head();
+            let header = self.draft(&parent).header(self.chain.spec(), &parent)?;
+            let ready = self.pool.has_ready(header.base_fee_per_gas.unwrap_or_default());
+            if !ready || self.mine()?.transactions.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 }
 

@@ -115,7 +115,8 @@ impl Chain {
         // Where sealing fails, the state has a block too many.
         let undo = Undo { chain: self, to: tip.block.number() };
         let (included, left_out) = part(&candidates, built.left_out);
-        finish(&mut header, self.fork(&header), &included, &built.output)?;
+        let fork = self.fork(&header);
+        finish(&mut header, fork, &included, &built.output)?;
         header.state_root = commit.root()?;
         let hash = header.hash_slow();
         self.state.set_block_hash(header.number, hash)?;

@@ -247,9 +247,13 @@ impl Pool {
         Some(queue.gap)
     }
 
-    /// Whether anything is pending.
-    pub fn has_pending(&self) -> bool {
-        self.inner().queues.values().any(|queue| queue.gap > queue.next)
+    /// Whether a block with this base fee could take anything.
+    pub fn has_ready(&self, base_fee: u64) -> bool {
+        let ready = |queue: &Queue| {
+            let first = queue.waiting.get(&queue.next);
+            first.is_some_and(|first| first.transaction.tip(base_fee).is_some())
+        };
+        self.inner().queues.values().any(ready)
     }
 
     /// How many transactions wait.
