@@ -11,4 +11,6 @@ pub mod miner;
 mod node;
 pub mod pool;
 
+pub mod rpc;
+
 pub use node::{Node, NodeError};
