@@ -256,8 +256,8 @@ impl Parallel {
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
         let small = transactions == 0 || gas < self.least_gas;
         if self.threads == 1 || small || u32::try_from(transactions).is_err() {
-            let built = SEQUENTIAL
-                .with(|engine| engine.borrow_mut().run(machines, view, block, policy))?;
+            let built =
+                SEQUENTIAL.with(|engine| engine.borrow_mut().run(machines, view, block, policy))?;
             observer.begun(&built.output.begin);
             for (index, output) in built.output.transactions.iter().enumerate() {
                 observer.committed(index, output);
@@ -268,8 +268,8 @@ impl Parallel {
             return Ok((built, statistics));
         }
         let mut base = Overlay::over(view);
-        let begun = SCRATCH
-            .with(|scratch| begin(machines, block, &mut base, &mut scratch.borrow_mut()))?;
+        let begun =
+            SCRATCH.with(|scratch| begin(machines, block, &mut base, &mut scratch.borrow_mut()))?;
         observer.begun(&begun.begin);
         let least = self.least_chunk_gas.unwrap_or(LEAST_CHUNK_GAS.min(self.least_gas));
         let chunks = chunks(block, gas, self.threads, least);

@@ -2,11 +2,7 @@ use std::path::PathBuf;
 
 use alloy_primitives::B256;
 use polity_engine::{BlockError, PoolError};
-use polity_evm::{
-    genesis::GenesisError,
-    header::HeaderError,
-    receipt::ReceiptError,
-};
+use polity_evm::{genesis::GenesisError, header::HeaderError, receipt::ReceiptError};
 use polity_kernel::{RegistrationError, ViewError};
 use polity_state::{StateError, disk::DiskError};
 

@@ -349,8 +349,7 @@ fn put_genesis(state: &State, store: &Store, header: Header) -> Result<Arc<Block
     let hash = header.hash_slow();
     state.set_block_hash(header.number, hash)?;
     state.flush()?;
-    let block =
-        Block { header, hash, transactions: Vec::new(), withdrawals: Vec::new() };
+    let block = Block { header, hash, transactions: Vec::new(), withdrawals: Vec::new() };
     let block = Arc::new(block);
     store.put(block.clone())?;
     Ok(block)

@@ -7,7 +7,7 @@ use alloy_consensus::{
 };
 use alloy_eips::{eip2718::Encodable2718, eip4895::Withdrawal, eip7685::Requests};
 use alloy_primitives::{Address, B256, Bytes, keccak256};
-use polity_engine::{BlockOutput, Refusal};
+use polity_engine::{BlockOutput, Parallel, Refusal};
 use polity_evm::{
     BlockInput, KIND, header,
     receipt::{self, logs_bloom},
@@ -17,7 +17,7 @@ use polity_kernel::{BlockContext, TransactionOutput};
 use polity_state::Changes;
 use polity_types::Resources;
 
-use super::{Block, Built, Chain, ChainError, Event, Included, Tip, Transaction};
+use super::{Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction};
 
 /// What the producer of a block decides.
 #[derive(Clone, Debug, Default)]
@@ -52,9 +52,9 @@ impl Draft {
             Some(fee) => (fork >= Fork::London).then_some(fee),
             None => header::expected_base_fee(spec, fork, &parent.header)?,
         };
-        let randomness = self.randomness.unwrap_or_else(|| {
-            keccak256([parent.hash.as_slice(), &number.to_be_bytes()].concat())
-        });
+        let randomness = self
+            .randomness
+            .unwrap_or_else(|| keccak256([parent.hash.as_slice(), &number.to_be_bytes()].concat()));
         let difficulty =
             header::expected_difficulty(spec, fork, number, self.timestamp, &parent.header);
         let from = |first: Fork| fork >= first;
@@ -98,18 +98,8 @@ impl Chain {
     ) -> Result<Built, ChainError> {
         let mut engine = self.engine();
         let tip = self.tip();
-        let mut header = draft.header(&self.spec, &tip.block)?;
-        let candidates = choose(&header);
-        let view = self.view_of(&tip)?;
-        let block = polity_engine::Block {
-            context: draft.context(&self.spec, &header),
-            transactions: candidates.iter().map(|tx| tx.decoded.clone()).collect(),
-            transaction_limit: Resources::UNLIMITED,
-        };
-        let built = engine.build(&self.machines, &view, &block)?;
-        drop(block);
-        let mut changes = Changes::clone(&tip.edits);
-        built.output.effects().try_for_each(|effects| changes.apply(&view, effects))?;
+        let Executed { mut header, candidates, built, changes } =
+            self.execute(&mut engine, &tip, draft, choose)?;
         let commit = self.state.commit(header.number, changes)?;
 
         // Where sealing fails, the state has a block too many.
@@ -120,13 +110,7 @@ impl Chain {
         header.state_root = commit.root()?;
         let hash = header.hash_slow();
         self.state.set_block_hash(header.number, hash)?;
-        let transactions = included
-            .into_iter()
-            .zip(built.output.transactions)
-            .map(|(tx, output)| Included::new(tx, output))
-            .collect();
-        let withdrawals = draft.withdrawals.clone();
-        let block = Arc::new(Block { header, hash, transactions, withdrawals });
+        let block = Arc::new(assemble(header, hash, draft, included, built.output));
         self.store.put(block.clone())?;
         if self.durable {
             commit.durable()?;
@@ -137,6 +121,74 @@ impl Chain {
         let _ = self.events.send(Event::Added(block.clone()));
         Ok(Built { block, left_out })
     }
+
+    /// The block that [`Chain::add`] would add now, and the state after it. Its
+    /// header lacks the state's root.
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn preview(
+        &self,
+        draft: &Draft,
+        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+    ) -> Result<(Block, ChainView), ChainError> {
+        let mut engine = self.engine();
+        let tip = self.tip();
+        let Executed { mut header, candidates, built, changes } =
+            self.execute(&mut engine, &tip, draft, choose)?;
+        drop(engine);
+        let (included, _) = part(&candidates, built.left_out);
+        let fork = self.fork(&header);
+        finish(&mut header, fork, &included, &built.output)?;
+        let block = assemble(header, B256::ZERO, draft, included, built.output);
+        let state = self.state.view_at(tip.block.number())?;
+        Ok((block, ChainView::new(state, Arc::new(changes))))
+    }
+
+    fn execute(
+        &self,
+        engine: &mut Parallel,
+        tip: &Tip,
+        draft: &Draft,
+        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+    ) -> Result<Executed, ChainError> {
+        let header = draft.header(&self.spec, &tip.block)?;
+        let candidates = choose(&header);
+        let view = self.view_of(tip)?;
+        let block = polity_engine::Block {
+            context: draft.context(&self.spec, &header),
+            transactions: candidates.iter().map(|tx| tx.decoded.clone()).collect(),
+            transaction_limit: Resources::UNLIMITED,
+        };
+        let built = engine.build(&self.machines, &view, &block)?;
+        let mut changes = Changes::clone(&tip.edits);
+        built.output.effects().try_for_each(|effects| changes.apply(&view, effects))?;
+        Ok(Executed { header, candidates, built, changes })
+    }
+}
+
+/// A block that was executed and nothing else.
+struct Executed {
+    header: Header,
+    candidates: Vec<Arc<Transaction>>,
+    built: polity_engine::Built,
+    /// Of the state after the parent, edits included.
+    changes: Changes,
+}
+
+fn assemble(
+    header: Header,
+    hash: B256,
+    draft: &Draft,
+    transactions: Vec<Arc<Transaction>>,
+    output: BlockOutput,
+) -> Block {
+    let transactions = transactions
+        .into_iter()
+        .zip(output.transactions)
+        .map(|(tx, output)| Included::new(tx, output))
+        .collect();
+    Block { header, hash, transactions, withdrawals: draft.withdrawals.clone() }
 }
 
 /// The state's way back to the block before, unless it is forgotten.
@@ -204,7 +256,8 @@ fn finish(
     if fork >= Fork::Cancun {
         header.blob_gas_used = Some(totals.used.availability);
     }
-    let parts = transactions.iter().zip(&output.transactions).map(|(tx, output)| receipt_of(tx, output));
+    let parts =
+        transactions.iter().zip(&output.transactions).map(|(tx, output)| receipt_of(tx, output));
     let receipts = receipt::receipts(parts)?;
     let (transactions_root, receipts_root) = rayon::join(
         || ordered_trie_root_with_encoder(transactions, |tx, out| tx.envelope.encode_2718(out)),

@@ -108,9 +108,8 @@ impl Store {
     /// # Errors
     /// No memory.
     pub fn in_memory(chain_id: u64) -> Result<Self, StoreError> {
-        let database = Database::builder()
-            .create_with_backend(InMemoryBackend::new())
-            .map_err(failed)?;
+        let database =
+            Database::builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
         Self::with(database, false, chain_id)
     }
 
@@ -198,7 +197,8 @@ impl Store {
     pub fn truncate(&self, height: u64) -> Result<(), StoreError> {
         let Some(head) = self.head()? else { return Ok(()) };
         let first = height.saturating_add(1);
-        let gone = (first..=head).map(|number| self.block(number)).collect::<Result<Vec<_>, _>>()?;
+        let gone =
+            (first..=head).map(|number| self.block(number)).collect::<Result<Vec<_>, _>>()?;
         let write = self.write()?;
         {
             let mut blocks = write.open_table(BLOCKS).map_err(failed)?;
@@ -294,9 +294,9 @@ impl Store {
             let receipts = read.open_table(RECEIPTS).map_err(failed)?;
             let block = blocks.get(number).map_err(failed)?;
             let receipts = receipts.get(number).map_err(failed)?;
-            Ok(block.zip(receipts).map(|(block, receipts)| {
-                (block.value().to_vec(), receipts.value().to_vec())
-            }))
+            Ok(block
+                .zip(receipts)
+                .map(|(block, receipts)| (block.value().to_vec(), receipts.value().to_vec())))
         })?;
         let parse = |(block, receipts): (Vec<u8>, Vec<u8>)| parse(&block, &receipts);
         let block = rows.map(parse).transpose().map_err(|error| match error {

@@ -35,8 +35,8 @@ impl Transaction {
         let malformed = |reason: String| DecodeError::Malformed(reason);
         let mut rest = raw;
         let (envelope, sidecar) = if raw.first() == Some(&0x03) {
-            let envelope = TxEnvelope::decode_2718(&mut rest)
-                .map_err(|error| malformed(error.to_string()))?;
+            let envelope =
+                TxEnvelope::decode_2718(&mut rest).map_err(|error| malformed(error.to_string()))?;
             without_blobs(envelope)
         } else {
             let envelope =

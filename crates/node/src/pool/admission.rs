@@ -35,11 +35,7 @@ pub struct Conditions {
 ///
 /// # Errors
 /// The first rule that the transaction breaks.
-pub fn check(
-    tx: &Transaction,
-    spec: &ChainSpec,
-    conditions: &Conditions,
-) -> Result<(), PoolError> {
+pub fn check(tx: &Transaction, spec: &ChainSpec, conditions: &Conditions) -> Result<(), PoolError> {
     let Conditions { fork, gas_limit, .. } = *conditions;
     let envelope = &tx.envelope;
     let first = match envelope {

@@ -184,7 +184,8 @@ impl Pool {
             touched.insert(included.transaction.sender());
             let authorizations = included.transaction.envelope.authorization_list();
             let authorizations = authorizations.unwrap_or_default();
-            touched.extend(authorizations.iter().filter_map(|signed| signed.recover_authority().ok()));
+            touched
+                .extend(authorizations.iter().filter_map(|signed| signed.recover_authority().ok()));
         }
         let mut inner = self.inner();
         for address in touched {
@@ -278,9 +279,7 @@ impl Pool {
             let gap = queue.gap;
             for (nonce, waiting) in &queue.waiting {
                 let part = if *nonce < gap { &mut pending } else { &mut queued };
-                part.entry(*address)
-                    .or_default()
-                    .insert(*nonce, waiting.transaction.clone());
+                part.entry(*address).or_default().insert(*nonce, waiting.transaction.clone());
             }
         }
         (pending, queued)

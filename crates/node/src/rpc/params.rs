@@ -17,8 +17,9 @@ impl<'a> Params<'a> {
     pub fn parse(raw: Option<&'a RawValue>) -> Result<Self, RpcError> {
         let values: Vec<&RawValue> = match raw.map(RawValue::get) {
             None | Some("null") => Vec::new(),
-            Some(list) => serde_json::from_str(list)
-                .map_err(|_| RpcError::params("non-array args"))?,
+            Some(list) => {
+                serde_json::from_str(list).map_err(|_| RpcError::params("non-array args"))?
+            }
         };
         Ok(Self { values: values.into_iter(), taken: 0 })
     }
@@ -43,9 +44,9 @@ impl<'a> Params<'a> {
         self.taken = position.saturating_add(1);
         match self.values.next().map(RawValue::get) {
             None | Some("null") => Ok(None),
-            Some(value) => serde_json::from_str(value).map(Some).map_err(|error| {
-                RpcError::params(format!("invalid argument {position}: {error}"))
-            }),
+            Some(value) => serde_json::from_str(value)
+                .map(Some)
+                .map_err(|error| RpcError::params(format!("invalid argument {position}: {error}"))),
         }
     }
 }
