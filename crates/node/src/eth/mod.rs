@@ -1,30 +1,78 @@
-//! Ethereum's front door.
-//!
-//! What is asked of transactions that are executed to see what they do, and of
-//! blocks that are executed again: calls, estimates, simulations and traces.
-//! A [`Scene`] says where a call takes place, a [`Past`] which block is looked
-//! at again; neither knows where states and blocks are kept.
+//! Ethereum's front door: JSON-RPC as its tools speak it.
 
 mod access;
+mod accounts;
+mod blocks;
 mod call;
+mod convert;
 mod estimate;
 mod failure;
+mod fees;
+mod filters;
+mod logs;
+mod net;
 mod overrides;
 mod parity;
 mod past;
+mod resolve;
+mod retrace;
 mod scene;
 mod simulate;
+mod simulation;
+mod state;
+mod subscribe;
 mod trace;
+mod transactions;
+mod txpool;
+
+use std::sync::Arc;
+
+use crate::{Node, dev::Powers, rpc::Methods};
 
 pub use access::create_access_list;
 pub use call::{call, call_many};
 pub use estimate::estimate_gas;
 pub use failure::CallError;
+pub use net::CLIENT_VERSION;
 pub use parity::{
     replay_block, replay_transaction, trace_block, trace_call as parity_call,
     trace_call_many as parity_call_many, trace_filter, trace_get, trace_raw, trace_transaction,
 };
 pub use past::Past;
+pub use resolve::At;
 pub use scene::{GAS_CAP, Scene, Stage};
 pub use simulate::{SimulatedTransaction, simulate};
 pub use trace::{debug_block, debug_call, debug_transaction};
+
+/// What Ethereum's methods are answered with.
+pub struct Ethereum {
+    /// The node.
+    pub node: Arc<Node>,
+    filters: filters::Filters,
+}
+
+impl Ethereum {
+    /// A front door to this node.
+    pub fn new(node: Arc<Node>) -> Self {
+        let filters = filters::Filters::new(node.limits.subscriptions);
+        Self { node, filters }
+    }
+
+    /// Its methods.
+    pub fn methods(_: Option<Powers>) -> Methods<Self> {
+        let mut methods = Methods::default();
+        net::register(&mut methods);
+        blocks::register(&mut methods);
+        state::register(&mut methods);
+        transactions::register(&mut methods);
+        fees::register(&mut methods);
+        logs::register(&mut methods);
+        filters::register(&mut methods);
+        subscribe::register(&mut methods);
+        accounts::register(&mut methods);
+        txpool::register(&mut methods);
+        simulation::register(&mut methods);
+        retrace::register(&mut methods);
+        methods
+    }
+}

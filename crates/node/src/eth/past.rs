@@ -1,12 +1,10 @@
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::B256;
-use polity_evm::{
-    BlockInput, Inspect, KIND, Simulated, Transaction, Unsigned, Waiver, spec::ChainSpec,
-};
+use polity_evm::{BlockInput, Inspect, KIND, Simulated, spec::ChainSpec};
 use polity_kernel::{BlockContext, Decoded, Machines, View};
 
-use super::{CallError, Scene, Stage};
+use super::{CallError, GAS_CAP, Scene, Stage};
 
 /// A block of the chain that is looked at again.
 pub struct Past<'a> {
@@ -33,11 +31,10 @@ impl<'a> Past<'a> {
     /// # Errors
     /// The state is not the one before the block, or failed.
     pub fn until(&self, index: usize) -> Result<Stage<'a>, CallError> {
-        let scene = Scene::new(self.machines, self.spec, self.before, self.header.clone());
-        let mut stage = scene.stage(None, None)?;
+        let mut stage = self.scene(GAS_CAP).stage(None, None)?;
         stage.context = self.context();
         stage.begin()?;
-        self.transactions.iter().take(index).try_for_each(|tx| stage.repeat(&again(tx)))?;
+        self.transactions.iter().take(index).try_for_each(|tx| stage.repeat(tx))?;
         Ok(stage)
     }
 
@@ -59,7 +56,7 @@ impl<'a> Past<'a> {
                 stage.repeat(tx)?;
                 continue;
             }
-            let (simulated, inspector) = stage.inspect(&again(tx), inspector()?)?;
+            let (simulated, inspector) = stage.inspect(tx, inspector()?)?;
             let effects = simulated.output.effects.clone();
             seen.push(look(&stage, index, tx, simulated, inspector)?);
             stage.state.apply(&effects)?;
@@ -81,8 +78,14 @@ impl<'a> Past<'a> {
         let tx = self.transactions.get(index);
         let tx = tx.ok_or_else(|| CallError::Params("transaction not found".into()))?;
         let mut stage = self.until(index)?;
-        let (simulated, inspector) = stage.inspect(&again(tx), inspector)?;
+        let (simulated, inspector) = stage.inspect(tx, inspector)?;
         Ok((stage, simulated, inspector))
+    }
+
+    /// The block as the scene of calls, before its first transaction.
+    pub fn scene(&self, gas_cap: u64) -> Scene<'a> {
+        let header = self.header.clone();
+        Scene { gas_cap, ..Scene::new(self.machines, self.spec, self.before, header) }
     }
 
     /// The index of the transaction with this hash.
@@ -99,17 +102,5 @@ impl<'a> Past<'a> {
     fn context(&self) -> BlockContext {
         let withdrawals = self.withdrawals.to_vec();
         BlockInput::context(self.spec.chain_id, self.header, withdrawals, Vec::new())
-    }
-}
-
-/// A transaction that was executed once. On a development chain a contract can
-/// have sent it.
-pub(crate) fn again(tx: &Decoded) -> Decoded {
-    match tx.payload::<Transaction>() {
-        Some(own) => {
-            let waiver = Waiver { sender_code: true, ..own.waiver() };
-            Unsigned::for_simulation().transaction_with(own.env.clone(), tx.hash, waiver)
-        }
-        None => tx.clone(),
     }
 }
