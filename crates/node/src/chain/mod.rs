@@ -5,6 +5,7 @@
 //! any number of readers see the tip as it was when they asked.
 
 mod block;
+mod edits;
 mod error;
 mod seal;
 mod store;
@@ -205,6 +206,21 @@ impl Chain {
         Ok(ChainView::new(self.state.view_at(number)?, Arc::default()))
     }
 
+    /// The state on which a block was executed, or would be: that after its
+    /// parent, with what was edited in between.
+    ///
+    /// # Errors
+    /// There is no such state, or it is not kept.
+    pub fn state_before(&self, number: u64) -> Result<ChainView, ChainError> {
+        let parent = number.saturating_sub(1);
+        let tip = self.tip();
+        if tip.block.number() == parent {
+            return self.view_of(&tip);
+        }
+        let edits = Arc::new(self.store.edits(number)?);
+        Ok(ChainView::new(self.state.view_at(parent)?, edits))
+    }
+
     /// The block at a height.
     ///
     /// # Errors
@@ -351,7 +367,7 @@ fn put_genesis(state: &State, store: &Store, header: Header) -> Result<Arc<Block
     state.flush()?;
     let block = Block { header, hash, transactions: Vec::new(), withdrawals: Vec::new() };
     let block = Arc::new(block);
-    store.put(block.clone())?;
+    store.put(block.clone(), None)?;
     Ok(block)
 }
 

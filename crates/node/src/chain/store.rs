@@ -15,13 +15,14 @@ use alloy_primitives::{Address, B256, Bloom};
 use alloy_rlp::{Decodable, Encodable};
 use borsh::{BorshDeserialize, BorshSerialize};
 use polity_evm::Unsigned;
+use polity_state::Changes;
 use polity_types::{Event, Receipt};
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
     backends::InMemoryBackend,
 };
 
-use super::{Block, Envelope, Included, Transaction};
+use super::{Block, Envelope, Included, Transaction, edits};
 
 /// Height → header, transactions and withdrawals.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
@@ -33,6 +34,8 @@ const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
 /// Hash of a transaction → height and index.
 const PLACES: TableDefinition<'_, [u8; 32], (u64, u32)> = TableDefinition::new("places");
+/// Height → what was edited before the block.
+const EDITS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("edits");
 /// What there is one of.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -151,16 +154,18 @@ impl Store {
             write.open_table(BLOOMS).map_err(failed)?;
             write.open_table(NUMBERS).map_err(failed)?;
             write.open_table(PLACES).map_err(failed)?;
+            write.open_table(EDITS).map_err(failed)?;
         }
         write.commit().map_err(failed)?;
         Ok(Self { database, durable, recent: Mutex::default() })
     }
 
-    /// Adds a block; when this returns, a store on disk holds it for good.
+    /// Adds a block and what was edited before it; when this returns, a store on
+    /// disk holds it for good.
     ///
     /// # Errors
     /// The database failed.
-    pub fn put(&self, block: Arc<Block>) -> Result<(), StoreError> {
+    pub fn put(&self, block: Arc<Block>, edits: Option<&[u8]>) -> Result<(), StoreError> {
         let number = block.number();
         let mut write = self.write()?;
         if !self.durable {
@@ -179,6 +184,9 @@ impl Store {
             for (index, included) in (0_u32..).zip(&block.transactions) {
                 let hash = included.transaction.hash();
                 table.insert(hash.0, (number, index)).map_err(failed)?;
+            }
+            if let Some(edits) = edits {
+                write.open_table(EDITS).map_err(failed)?.insert(number, edits).map_err(failed)?;
             }
         }
         write.commit().map_err(failed)?;
@@ -206,10 +214,12 @@ impl Store {
             let mut blooms = write.open_table(BLOOMS).map_err(failed)?;
             let mut numbers = write.open_table(NUMBERS).map_err(failed)?;
             let mut places = write.open_table(PLACES).map_err(failed)?;
+            let mut edits = write.open_table(EDITS).map_err(failed)?;
             for block in gone.iter().flatten() {
                 blocks.remove(block.number()).map_err(failed)?;
                 receipts.remove(block.number()).map_err(failed)?;
                 blooms.remove(block.number()).map_err(failed)?;
+                edits.remove(block.number()).map_err(failed)?;
                 numbers.remove(block.hash.0).map_err(failed)?;
                 for included in &block.transactions {
                     places.remove(included.transaction.hash().0).map_err(failed)?;
@@ -304,6 +314,19 @@ impl Store {
             other => other,
         })?;
         Ok(block.map(Arc::new))
+    }
+
+    /// What was edited before the block at a height.
+    ///
+    /// # Errors
+    /// The database failed, or what it holds are no edits.
+    pub fn edits(&self, number: u64) -> Result<Changes, StoreError> {
+        let bytes = self.read(|read| {
+            let table = read.open_table(EDITS).map_err(failed)?;
+            Ok(table.get(number).map_err(failed)?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        let damaged = |what| corrupt(format!("the edits before block {number}: {what}"));
+        bytes.map_or(Ok(Changes::new()), |bytes| edits::decode(&bytes).map_err(damaged))
     }
 
     fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Block>>> {

@@ -2,8 +2,8 @@
 
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::geth::{
-    GethDebugTracerType, GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace,
-    TraceResult,
+    GethDebugBuiltInTracerType, GethDebugTracerConfig, GethDebugTracerType,
+    GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
 use polity_evm::{Evm, Simulated, StateReader, Transaction, Waiver};
 use polity_kernel::Decoded;
@@ -88,7 +88,30 @@ fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, CallEr
         let what = if name.contains(['{', '(']) { "a JavaScript tracer" } else { name.as_str() };
         return Err(CallError::Params(format!("{what} is not supported; there are {TRACERS}")));
     }
-    DebugInspector::new(options.clone()).map_err(|error| failure(&error))
+    let mut options = options.clone();
+    if options.tracer == Some(GethDebugBuiltInTracerType::MuxTracer.into()) {
+        complete(&mut options.tracer_config)?;
+    }
+    DebugInspector::new(options).map_err(|error| failure(&error))
+}
+
+/// Gives each tracer of a mux tracer the settings that it has when it is alone:
+/// none is the same as empty ones.
+fn complete(config: &mut GethDebugTracerConfig) -> Result<(), CallError> {
+    let mut mux = config
+        .clone()
+        .into_mux_config()
+        .map_err(|error| CallError::Params(format!("the settings of the muxTracer: {error}")))?;
+    let plain = [
+        GethDebugBuiltInTracerType::FourByteTracer.into(),
+        GethDebugBuiltInTracerType::NoopTracer.into(),
+    ];
+    let empty = || GethDebugTracerConfig(serde_json::json!({}));
+    mux.0.iter_mut().for_each(|(tracer, own)| {
+        *own = if plain.contains(tracer) { None } else { Some(own.take().unwrap_or_else(empty)) };
+    });
+    *config = mux.into();
+    Ok(())
 }
 
 fn failure<E: core::fmt::Display>(error: &DebugInspectorError<E>) -> CallError {
@@ -116,7 +139,14 @@ fn trace(
 ) -> Result<GethTrace, CallError> {
     let env = tx.payload::<Transaction>().map(|tx| tx.env.clone()).unwrap_or_default();
     let (_, block) = Evm::new(stage.spec().clone()).environment(&stage.context)?;
-    inspector
+    let mut trace = inspector
         .get_result(place, &env, &block, &simulated.outcome, &mut StateReader(&stage.state))
-        .map_err(|error| failure(&error))
+        .map_err(|error| failure(&error))?;
+    // The root is the transaction, with all that it paid for.
+    if let GethTrace::FlatCallTracer(calls) = &mut trace
+        && let Some(root) = calls.first_mut()
+    {
+        root.set_gas_used(simulated.outcome.result.tx_gas_used());
+    }
+    Ok(trace)
 }
