@@ -1,12 +1,14 @@
 """A data team's story with web3.py: a Vyper contract, filters, middleware and blobs."""
 
 import asyncio
+import functools
 import json
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import eth_account.typed_transactions.base as signing
 from eth_account import Account
 from web3 import AsyncWeb3, Web3, WebSocketProvider
 from web3.exceptions import ContractLogicError, TransactionNotFound, Web3RPCError
@@ -15,6 +17,8 @@ from web3.middleware import SignAndSendRawMiddlewareBuilder
 MNEMONIC = "test test test test test test test test test test test junk"
 URL = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8545"
 
+# Three seconds each time, and it is wanted three times for each blob.
+signing.load_trusted_setup = functools.cache(signing.load_trusted_setup)
 Account.enable_unaudited_hdwallet_features()
 accounts = [Account.from_mnemonic(MNEMONIC, account_path=f"m/44'/60'/0'/0/{i}") for i in range(4)]
 owner, ana, ben, eve = accounts
