@@ -11,19 +11,25 @@ use std::{
 
 /// A request as it goes over the wire.
 #[derive(Clone, Debug)]
-pub struct Request(Vec<u8>);
+pub struct Request {
+    bytes: Vec<u8>,
+    calls: usize,
+}
 
 impl Request {
     /// A request with this JSON as its body.
     pub fn new(body: &str) -> Self {
         let length = body.len();
-        Self(
-            format!(
-                "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-                 content-length: {length}\r\n\r\n{body}"
-            )
-            .into_bytes(),
-        )
+        let bytes = format!(
+            "POST / HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             content-length: {length}\r\n\r\n{body}"
+        );
+        Self { bytes: bytes.into_bytes(), calls: 1 }
+    }
+
+    /// How many calls it holds.
+    pub fn calls(&self) -> usize {
+        self.calls
     }
 
     /// A call of a method.
@@ -44,7 +50,10 @@ impl Request {
             .collect();
         match calls.as_slice() {
             [one] => Self::new(one),
-            all => Self::new(&format!("[{}]", all.join(","))),
+            all => Self {
+                calls: all.len(),
+                ..Self::new(&format!("[{}]", all.join(",")))
+            },
         }
     }
 }
@@ -92,7 +101,7 @@ impl Connection {
     }
 
     fn exchange(&mut self, request: &Request) -> io::Result<Vec<u8>> {
-        self.stream.get_mut().write_all(&request.0)?;
+        self.stream.get_mut().write_all(&request.bytes)?;
         let mut length = None;
         let mut chunked = false;
         let _status = self.line()?;
