@@ -1,9 +1,7 @@
 use crate::OverlayError;
 use alloc::vec::Vec;
 use core::fmt;
-use polity_kernel::{
-    BlockContext, Decoded, EndOfBlock, Halt, Invalid, Machines, Totals, TransactionOutput,
-};
+use polity_kernel::{BlockContext, Decoded, EndOfBlock, Halt, Invalid, Totals, TransactionOutput};
 use polity_types::{B256, Effects, MachineKind, Resources};
 
 /// A block to execute: its context and its transactions of all machines, in
@@ -52,36 +50,9 @@ impl BlockOutput {
             .chain(self.end.iter().map(|output| &output.effects))
     }
 
-    /// Refuses a transaction for which its machine's own block limits leave no
-    /// room after the transactions in here.
-    pub(crate) fn admit(
-        &self,
-        machines: &Machines,
-        block: &Block,
-        place: Place,
-        tx: &Decoded,
-    ) -> Result<(), BlockError> {
-        let Some(machine) = machines.get(tx.machine) else { return Ok(()) };
-        machine
-            .admit(tx, &self.totals_of(tx.machine), &block.context)
-            .map_err(|invalid| BlockError::Invalid { place, invalid })
-    }
-
-    /// Adds the next transaction's output.
-    pub(crate) fn include(&mut self, tx: &Decoded, output: TransactionOutput) {
-        let totals = self.totals.iter_mut().find(|(kind, _)| *kind == tx.machine);
-        if let Some((_, totals)) = totals {
-            totals.add(&output.receipt);
-        }
-        self.transactions.push(output);
-    }
-
     /// What one machine's transactions used.
     pub fn totals_of(&self, machine: MachineKind) -> Totals {
-        self.totals
-            .iter()
-            .find(|(kind, _)| *kind == machine)
-            .map_or_else(Totals::default, |(_, totals)| *totals)
+        crate::build::totals_of(&self.totals, machine)
     }
 }
 

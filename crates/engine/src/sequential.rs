@@ -1,11 +1,15 @@
-use crate::{Block, BlockError, BlockOutput, Overlay, Place, SystemOutput, overlay::Cells};
+use crate::{
+    Block, BlockError, BlockOutput, Built, Overlay, Place, SystemOutput,
+    build::{Assembly, Policy},
+    overlay::Cells,
+};
 use alloc::vec::Vec;
 use polity_kernel::{
-    Decoded, EndOfBlock, Executed, Halt, Kernel, Machine, Machines, Scratch, Totals,
-    TransactionOutput, View,
+    Decoded, EndOfBlock, Halt, Kernel, Machine, Machines, Scratch, Totals, TransactionOutput, View,
 };
 
-/// Executes a block's transactions one after the other.
+/// Executes a block's transactions one after the other, or builds a block of
+/// those that may be in it.
 ///
 /// Keeps memory from block to block; it holds nothing of a chain's state.
 #[derive(Default)]
@@ -31,17 +35,44 @@ impl Sequential {
         view: &dyn View,
         block: &Block,
     ) -> Result<BlockOutput, BlockError> {
+        Ok(self.run(machines, view, block, Policy::Execute)?.output)
+    }
+
+    /// Builds a block on `view`, the state before it, from the transactions of
+    /// `block` in their order. Those that may not be where they are, or for which
+    /// their machine's block limits leave no room, are left out; the output is that
+    /// of [`Sequential::execute`] for the others. What finds no room is not executed,
+    /// so that candidates beyond what fits cost no more than the question.
+    ///
+    /// # Errors
+    /// A failure to read the state, or of the block's begin or end.
+    pub fn build(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+    ) -> Result<Built, BlockError> {
+        self.run(machines, view, block, Policy::Build)
+    }
+
+    pub(crate) fn run(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+        policy: Policy,
+    ) -> Result<Built, BlockError> {
         let mut run = Run {
             machines,
             block,
             state: Overlay::over_in(view, core::mem::take(&mut self.memory)),
             scratch: &mut self.scratch,
-            output: BlockOutput::default(),
+            assembly: Assembly::default(),
         };
-        let executed = run.execute();
-        let Run { state, output, .. } = run;
+        let executed = run.execute(policy);
+        let Run { state, assembly, .. } = run;
         self.memory = state.into_memory();
-        executed.map(|()| output)
+        executed.map(|()| assembly.built)
     }
 }
 
@@ -50,39 +81,34 @@ struct Run<'a> {
     block: &'a Block,
     state: Overlay<'a>,
     scratch: &'a mut Scratch,
-    output: BlockOutput,
+    assembly: Assembly,
 }
 
 impl<'a> Run<'a> {
-    fn execute(&mut self) -> Result<(), BlockError> {
+    fn execute(&mut self, policy: Policy) -> Result<(), BlockError> {
         let Self { machines, block, .. } = *self;
-        self.output = begin(machines, block, &mut self.state, self.scratch)?;
+        let begun = begin(machines, block, &mut self.state, self.scratch)?;
+        self.assembly = Assembly::new(policy, begun);
         for (index, tx) in block.transactions.iter().enumerate() {
             self.transaction(index, tx)?;
         }
-        let transactions = &self.output.transactions;
-        self.output.end = end(machines, block, &mut self.state, self.scratch, transactions)?;
+        let output = &mut self.assembly.built.output;
+        output.end = end(machines, block, &mut self.state, self.scratch, &output.transactions)?;
         Ok(())
     }
 
-    fn kernel(&mut self) -> Kernel<'_> {
-        Kernel::new(self.machines, &self.block.context, &self.state, self.scratch)
-    }
-
     fn transaction(&mut self, index: usize, tx: &Decoded) -> Result<(), BlockError> {
-        let place = Place::Transaction(index, tx.hash);
-        self.output.admit(self.machines, self.block, place, tx)?;
-        let limit = self.block.transaction_limit;
-        let output = match self.kernel().transact(tx, limit).map_err(at(place))? {
-            Executed::Included(output) => output,
-            Executed::Invalid { invalid, .. } => {
-                return Err(BlockError::Invalid { place, invalid });
-            }
-        };
-        self.state
-            .apply_with(&output.effects, self.scratch.records())
-            .map_err(|error| BlockError::Overlay { place, error })?;
-        self.output.include(tx, output);
+        let Self { machines, block, .. } = *self;
+        if !self.assembly.admit(machines, block, index, tx)? {
+            return Ok(());
+        }
+        let kernel = Kernel::new(machines, &block.context, &self.state, self.scratch);
+        let executed = kernel.transact(tx, block.transaction_limit);
+        let Some(output) = self.assembly.judge(index, tx, executed)? else { return Ok(()) };
+        self.state.apply_with(&output.effects, self.scratch.records()).map_err(|error| {
+            BlockError::Overlay { place: Place::Transaction(index, tx.hash), error }
+        })?;
+        self.assembly.include(tx, output);
         Ok(())
     }
 }

@@ -9,7 +9,9 @@
     reason = "a panic is how a test fails"
 )]
 
-use polity_engine::{Block, BlockError, BlockOutput, Observer, Parallel, Sequential};
+use polity_engine::{
+    Block, BlockError, BlockOutput, Built, Observer, Parallel, Refusal, Sequential,
+};
 use polity_kernel::{
     BlockContext, Code, Halt, Inputs, Machines, TransactionOutput, View, ViewError,
 };
@@ -147,10 +149,10 @@ fn op(kind: MachineKind, depth: u32) -> BoxedStrategy<Op> {
     prop_oneof![12 => plain, 2 => called, 1 => undone].boxed()
 }
 
-/// Transactions whose sequence numbers mostly follow on each other.
-fn transactions() -> impl Strategy<Value = Vec<ToyTransaction>> {
-    let one = select(vec![A, B]).prop_flat_map(|kind| {
-        let gap = prop_oneof![60 => Just(0_u64), 1 => Just(1)];
+/// Transactions whose sequence numbers follow on each other, but for one in so many.
+fn transactions(one_in: u32) -> impl Strategy<Value = Vec<ToyTransaction>> {
+    let one = select(vec![A, B]).prop_flat_map(move |kind| {
+        let gap = prop_oneof![one_in => Just(0_u64), 1 => Just(1)];
         (Just(kind), 1..=ACCOUNTS, vec(op(kind, 2), 0..5), 0_u64..3, gap, 1_u64..3)
     });
     vec(one, 1..40).prop_map(|all| {
@@ -160,7 +162,7 @@ fn transactions() -> impl Strategy<Value = Vec<ToyTransaction>> {
                 let sender = id(kind, number);
                 let sequence = next.entry(sender).or_default();
                 let tx = ToyTransaction::new(sender, *sequence + gap, &ops).fee(fee);
-                *sequence += 1;
+                *sequence += u64::from(gap == 0);
                 ToyTransaction { gas_limit: gas, ..tx }
             })
             .collect()
@@ -197,6 +199,50 @@ fn compare(state: &State, block: &Block, (threads, at_once): (usize, u64), seed:
     }
 }
 
+/// Candidates some of which are not possible, or only once another was left out.
+fn candidates() -> impl Strategy<Value = Vec<ToyTransaction>> {
+    let faults = vec(prop_oneof![30 => Just(false), 1 => Just(true)], 40);
+    (transactions(8), faults).prop_map(|(mut transactions, faults)| {
+        for (tx, _) in transactions.iter_mut().zip(faults).filter(|(_, faulty)| *faulty) {
+            let mint = [Op::Credit { to: tx.sender, amount: U256::ONE }];
+            *tx = ToyTransaction {
+                gas_limit: 1,
+                ..ToyTransaction::new(tx.sender, tx.sequence, &mint)
+            };
+        }
+        transactions
+    })
+}
+
+/// The block of the included candidates.
+fn included(candidates: &Block, built: &Built) -> Block {
+    let all = &candidates.transactions;
+    let transactions: Vec<_> = built.included(all.len()).map(|index| all[index].clone()).collect();
+    assert_eq!(transactions.len(), built.output.transactions.len());
+    Block { transactions, ..candidates.clone() }
+}
+
+fn compare_built(
+    state: &State,
+    block: &Block,
+    (threads, at_once): (usize, u64),
+    seed: u64,
+) -> Built {
+    let machines = machines();
+    let expected = Sequential::new().build(&machines, state, block).unwrap();
+    let alone = included(block, &expected);
+    assert_eq!(Sequential::new().execute(&machines, state, &alone).unwrap(), expected.output);
+    let view = Delayed { state, seed: AtomicU64::new(seed) };
+    let told = Told::default();
+    let mut engine = parallel(threads, at_once);
+    let (built, _) = engine.build_with(&machines, &view, block, &told).unwrap();
+    assert_eq!(built, expected);
+    let told = told.0.into_inner().unwrap();
+    assert!(told.iter().copied().eq(0..expected.output.transactions.len()));
+    assert_eq!(engine.execute(&machines, state, &alone).unwrap(), expected.output);
+    expected
+}
+
 /// How many threads, and how much each gets at once.
 fn workers() -> impl Strategy<Value = (usize, u64)> {
     (2_usize..9, select(vec![0_u64, 0, 2, 5]))
@@ -207,7 +253,7 @@ proptest! {
 
     #[test]
     fn parallel_is_sequential(
-        transactions in transactions(),
+        transactions in transactions(60),
         balance in select(vec![0_u64, 5, 40, 1_000_000]),
         gas_limit in select(vec![20_u64, 1_000_000]),
         workers in workers(),
@@ -215,12 +261,24 @@ proptest! {
     ) {
         compare(&state(balance), &block(transactions, gas_limit), workers, seed);
     }
+
+    #[test]
+    fn building_in_parallel_is_building_sequentially(
+        candidates in candidates(),
+        balance in select(vec![0_u64, 5, 40, 1_000_000]),
+        gas_limit in select(vec![20_u64, 1_000_000]),
+        workers in workers(),
+        seed: u64,
+    ) {
+        compare_built(&state(balance), &block(candidates, gas_limit), workers, seed);
+    }
 }
 
 #[test]
 #[ignore = "long: minutes; PROPTEST_CASES sets how many"]
 fn parallel_is_sequential_for_long() {
-    let strategy = (transactions(), select(vec![0_u64, 5, 40, 1_000_000]), workers(), any::<u64>());
+    let strategy =
+        (transactions(60), select(vec![0_u64, 5, 40, 1_000_000]), workers(), any::<u64>());
     let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
         cases: ProptestConfig::default().cases.max(20_000),
         ..ProptestConfig::default()
@@ -249,6 +307,33 @@ fn dependent(count: u64) -> Vec<ToyTransaction> {
 fn a_fully_dependent_block_is_the_same() {
     for workers in [(2, 0), (3, 4), (8, 0)] {
         compare(&state(10), &block(dependent(400), 1_000_000), workers, 7);
+    }
+}
+
+#[test]
+fn where_one_is_left_out_those_that_follow_it_are_too() {
+    // The others presume that it has taken place.
+    let mut candidates = dependent(60);
+    candidates[20] = ToyTransaction { gas_limit: 1, ..candidates[20].clone() }.fee(1_000);
+    for workers in [(2, 0), (3, 4), (8, 0)] {
+        let built = compare_built(&state(10), &block(candidates.clone(), 1_000_000), workers, 7);
+        let left_out: Vec<_> = built.left_out.iter().map(|left_out| left_out.candidate).collect();
+        assert!(left_out.iter().copied().eq(20..60), "{left_out:?}");
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_not_executed() {
+    let (state, block, machines) = (state(10), block(dependent(4_000), 40), machines());
+    for (threads, at_once) in [(1, 0), (2, 0), (4, 8)] {
+        let mut engine = parallel(threads, at_once);
+        let (built, statistics) = engine.build_with(&machines, &state, &block, &()).unwrap();
+        // Each uses two units.
+        assert_eq!(built.output.transactions.len(), 20);
+        assert_eq!(built.left_out.len(), 3_980);
+        assert!(built.left_out.iter().all(|left| matches!(left.why, Refusal::NoRoom(_))));
+        // What was on its way when the block became full.
+        assert!(statistics.sequential || statistics.executions < 500, "{statistics:?}");
     }
 }
 

@@ -9,7 +9,7 @@
     reason = "a panic is how a test fails"
 )]
 
-use polity_engine::{Block, BlockError, BlockOutput, Overlay, Place, Sequential};
+use polity_engine::{Block, BlockError, BlockOutput, Overlay, Place, Refusal, Sequential};
 use polity_kernel::{BlockContext, Halt, Inputs, Machines, Totals, View};
 use polity_testkit::{
     state::State,
@@ -206,6 +206,62 @@ fn one_invalid_transaction_fails_the_block() {
     let missing = bad(ToyTransaction::new(id(A, 2), 0, &[Op::ReadBlockHash(5)]));
     assert!(missing.contains("no hash for block 5"), "{missing}");
     assert_eq!(state, before);
+}
+
+#[test]
+fn building_leaves_out_what_may_not_be_in_the_block() {
+    let inputs = Inputs::default().with(A, ToyBlock { gas_limit: 10, ..ToyBlock::default() });
+    let of = |number, sequence, gas_limit| ToyTransaction {
+        gas_limit,
+        ..ToyTransaction::new(id(A, number), sequence, &step(sequence + 1))
+    };
+    let credit = Op::Credit { to: id(A, 1), amount: U256::ONE };
+    let candidates = vec![
+        of(1, 0, 4),
+        // Its sequence number was used by the one before.
+        of(1, 0, 4),
+        // There is room for eight.
+        of(1, 1, 9),
+        // They would be possible if that one were in the block.
+        of(1, 2, 4),
+        ToyTransaction::new(id(A, 2), 0, &[]).fee(1001),
+        ToyTransaction { gas_limit: 1, ..ToyTransaction::new(id(A, 2), 0, &[credit]) },
+        of(2, 0, 8),
+        of(1, 1, 4),
+    ];
+    let (state, machines) = (state(), machines());
+    let candidates = block(inputs, candidates);
+    let built = Sequential::new().build(&machines, &state, &candidates).unwrap();
+    let told: Vec<_> = built
+        .left_out
+        .iter()
+        .map(|left_out| match &left_out.why {
+            Refusal::NoRoom(invalid) => (left_out.candidate, "no room", invalid.code),
+            Refusal::Invalid(invalid) => (left_out.candidate, "invalid", invalid.code),
+            Refusal::Fault(_) => (left_out.candidate, "fault", ""),
+        })
+        .collect();
+    let expected = [
+        (1, "invalid", "SEQUENCE"),
+        (2, "no room", "BLOCK_FULL"),
+        (3, "invalid", "SEQUENCE"),
+        (4, "invalid", "FUNDS"),
+        (5, "fault", ""),
+    ];
+    assert_eq!(told, expected);
+    let included: Vec<_> = built.included(candidates.transactions.len()).collect();
+    assert_eq!(included, [0, 6, 7]);
+    let transactions = included.iter().map(|index| candidates.transactions[*index].clone());
+    let alone = Block { transactions: transactions.collect(), ..candidates.clone() };
+    assert_eq!(execute(&state, &alone).unwrap(), built.output);
+}
+
+#[test]
+fn a_state_that_fails_fails_the_building() {
+    let candidates = vec![ToyTransaction::new(id(A, 2), 0, &[Op::ReadBlockHash(5)])];
+    let candidates = block(Inputs::default(), candidates);
+    let error = Sequential::new().build(&machines(), &state(), &candidates).unwrap_err();
+    assert!(matches!(error, BlockError::Halt { place: Place::Transaction(0, _), .. }), "{error}");
 }
 
 #[test]

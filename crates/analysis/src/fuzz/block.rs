@@ -21,7 +21,10 @@ use polity_kernel::{
     Scratch, Totals, View,
 };
 use polity_types::{AccountRecord, Resources};
-use std::{collections::BTreeMap, ops::Range};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// A block of Ethereum transactions on a state of its own, a function of its seed.
 pub struct RandomBlock {
@@ -93,10 +96,30 @@ impl RandomBlock {
     /// # Errors
     /// See [`RandomBlockError`].
     pub fn new(seed: u64, most: usize) -> Result<Self, RandomBlockError> {
+        Self::draw(seed, most, |rng, count| {
+            rng.once_in(10).then(|| rng.below(count)).into_iter().collect()
+        })
+    }
+
+    /// Like [`RandomBlock::new`], but about one in eight transactions may not be in the block:
+    /// candidates to build one from.
+    ///
+    /// # Errors
+    /// See [`RandomBlockError`].
+    pub fn candidates(seed: u64, most: usize) -> Result<Self, RandomBlockError> {
+        Self::draw(seed, most, |rng, count| (0..count).filter(|_| rng.once_in(8)).collect())
+    }
+
+    /// `faulty` draws which of so many transactions may not be in the block.
+    fn draw(
+        seed: u64,
+        most: usize,
+        faulty: impl FnOnce(&mut Rng, usize) -> BTreeSet<usize>,
+    ) -> Result<Self, RandomBlockError> {
         let mut rng = Rng::new(seed);
         let setup = Setup::new(&mut rng, most);
         let count = rng.below(most).saturating_add(1).min(most);
-        let faulty_at = rng.once_in(10).then(|| rng.below(count));
+        let faulty = faulty(&mut rng, count);
         let mut generator = Generator::new(rng, setup.fork);
         let mut builder = Builder::new(seed, setup)?;
         // What was drawn may have no occasion, or not fit: that is no reason to go on for ever.
@@ -104,7 +127,7 @@ impl RandomBlock {
             if builder.drafts.len() >= count {
                 break;
             }
-            let faulty = faulty_at == Some(builder.drafts.len());
+            let faulty = faulty.contains(&builder.drafts.len());
             let draft =
                 if faulty { generator.draw_faulty(&builder) } else { generator.draw(&builder) };
             if let Some(draft) = draft {

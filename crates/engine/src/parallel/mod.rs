@@ -24,7 +24,8 @@ mod predictor;
 mod schedule;
 
 use crate::{
-    Block, BlockError, BlockOutput, Overlay, OverlayError, Place, Sequential, SystemOutput,
+    Block, BlockError, BlockOutput, Built, Overlay, OverlayError, Place, Sequential, SystemOutput,
+    build::{Assembly, Policy, admit},
     overlay::Cells,
     sequential::{at, begin, end},
 };
@@ -39,9 +40,9 @@ use core::{
 use draft::Draft;
 use memory::{Memory, Shards, lock};
 use polity_kernel::{
-    Decoded, Executed, Halt, Kernel, Machines, Scratch, TransactionOutput, View, ViewError,
+    Decoded, Executed, Halt, Kernel, Machines, Scratch, Totals, TransactionOutput, View, ViewError,
 };
-use polity_types::{AccountEffects, SlotEffects};
+use polity_types::{AccountEffects, MachineKind, SlotEffects};
 use predictor::Predictor;
 use schedule::{Schedule, Turn};
 use std::{
@@ -66,6 +67,8 @@ const MOST_CHUNK_GAS: u64 = 4_000_000;
 std::thread_local! {
     /// The memory of a worker, kept from block to block.
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    /// What executes blocks that are too small to share out.
+    static SEQUENTIAL: RefCell<Sequential> = RefCell::new(Sequential::new());
 }
 
 /// Executes blocks on the calling thread and a pool of others that lives as
@@ -75,8 +78,6 @@ pub struct Parallel {
     threads: u32,
     least_gas: u64,
     least_chunk_gas: Option<u64>,
-    sequential: Sequential,
-    scratch: Scratch,
     shards: Shards,
     drafts: Mutex<Vec<Draft>>,
     cells: Mutex<Vec<Cells>>,
@@ -108,6 +109,11 @@ pub struct Statistics {
 }
 
 /// Looks on while a block is executed, from the threads that execute it.
+///
+/// [`Observer::started`] and [`Observer::finished`] tell a transaction by its
+/// index in the block that the engine was given, [`Observer::committed`] by its
+/// index in the block that comes of it. The two differ only where a block is
+/// built and a candidate is left out.
 pub trait Observer: Sync {
     /// A worker begins to run a transaction, in its turn or ahead of it.
     fn started(&self, _worker: usize, _transaction: usize, _in_turn: bool) {}
@@ -119,7 +125,8 @@ pub trait Observer: Sync {
     /// What the machines did before the first transaction.
     fn begun(&self, _begin: &[SystemOutput]) {}
 
-    /// A transaction's output is final. Called in order, while later ones run.
+    /// The output of the next transaction of the block is final. Called in order,
+    /// while later ones run.
     fn committed(&self, _transaction: usize, _output: &TransactionOutput) {}
 
     /// What the machines did after the last transaction.
@@ -147,8 +154,6 @@ impl Parallel {
             threads: count,
             least_gas: LEAST_GAS,
             least_chunk_gas: None,
-            sequential: Sequential::new(),
-            scratch: Scratch::default(),
             shards: Shards::new(),
             drafts: Mutex::default(),
             cells: Mutex::default(),
@@ -206,23 +211,66 @@ impl Parallel {
         block: &Block,
         observer: &dyn Observer,
     ) -> Result<(BlockOutput, Statistics), BlockError> {
+        let (built, statistics) = self.run(machines, view, block, observer, Policy::Execute)?;
+        Ok((built.output, statistics))
+    }
+
+    /// Builds a block from the transactions of `block`. What comes of it is what
+    /// [`Sequential::build`] gives.
+    ///
+    /// # Errors
+    /// Those of [`Sequential::build`].
+    pub fn build(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+    ) -> Result<Built, BlockError> {
+        self.build_with(machines, view, block, &()).map(|(built, _)| built)
+    }
+
+    /// Builds a block before the eyes of `observer`, and tells how it went.
+    ///
+    /// # Errors
+    /// As [`Parallel::build`]. Outputs that the observer was told of are then part
+    /// of no block.
+    pub fn build_with(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+        observer: &dyn Observer,
+    ) -> Result<(Built, Statistics), BlockError> {
+        self.run(machines, view, block, observer, Policy::Build)
+    }
+
+    fn run(
+        &mut self,
+        machines: &Machines,
+        view: &dyn View,
+        block: &Block,
+        observer: &dyn Observer,
+        policy: Policy,
+    ) -> Result<(Built, Statistics), BlockError> {
         let transactions = block.transactions.len();
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
         let small = transactions == 0 || gas < self.least_gas;
         if self.threads == 1 || small || u32::try_from(transactions).is_err() {
-            let output = self.sequential.execute(machines, view, block)?;
-            observer.begun(&output.begin);
-            for (index, output) in output.transactions.iter().enumerate() {
+            let built =
+                SEQUENTIAL.with(|engine| engine.borrow_mut().run(machines, view, block, policy))?;
+            observer.begun(&built.output.begin);
+            for (index, output) in built.output.transactions.iter().enumerate() {
                 observer.committed(index, output);
             }
-            observer.ended(&output.end);
+            observer.ended(&built.output.end);
             let executions = transactions;
             let statistics = Statistics { transactions, executions, chunks: 1, sequential: true };
-            return Ok((output, statistics));
+            return Ok((built, statistics));
         }
         let mut base = Overlay::over(view);
-        let output = begin(machines, block, &mut base, &mut self.scratch)?;
-        observer.begun(&output.begin);
+        let begun =
+            SCRATCH.with(|scratch| begin(machines, block, &mut base, &mut scratch.borrow_mut()))?;
+        observer.begun(&begun.begin);
         let least = self.least_chunk_gas.unwrap_or(LEAST_CHUNK_GAS.min(self.least_gas));
         let chunks = chunks(block, gas, self.threads, least);
         let units = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
@@ -237,7 +285,8 @@ impl Parallel {
             cells: &self.cells,
             predictor: &self.predictor,
             executions: AtomicUsize::new(0),
-            commit: Mutex::new(Commit { output, error: None }),
+            totals: (policy == Policy::Build).then(|| Mutex::new(begun.totals.clone())),
+            commit: Mutex::new(Commit { assembly: Assembly::new(policy, begun), error: None }),
             observer,
         };
         let workers = self.threads.min(units);
@@ -250,15 +299,19 @@ impl Parallel {
         });
         let Run { memory, commit, executions, chunks, .. } = run;
         let (executions, chunks) = (executions.into_inner(), chunks.len());
-        let Commit { mut output, error } =
+        let Commit { assembly, error } =
             commit.into_inner().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = error {
             return Err(error);
         }
+        let mut built = assembly.built;
+        let output = &mut built.output;
         let mut state = Overlay::over(&memory);
-        output.end = end(machines, block, &mut state, &mut self.scratch, &output.transactions)?;
+        output.end = SCRATCH.with(|scratch| {
+            end(machines, block, &mut state, &mut scratch.borrow_mut(), &output.transactions)
+        })?;
         observer.ended(&output.end);
-        Ok((output, Statistics { transactions, executions, chunks, sequential: false }))
+        Ok((built, Statistics { transactions, executions, chunks, sequential: false }))
     }
 }
 
@@ -278,6 +331,8 @@ struct Run<'b> {
     cells: &'b Mutex<Vec<Cells>>,
     predictor: &'b Predictor,
     executions: AtomicUsize,
+    /// What the committed chunks used, where the block is being built.
+    totals: Option<Mutex<Vec<(MachineKind, Totals)>>>,
     /// Held by the worker at the frontier.
     commit: Mutex<Commit>,
     observer: &'b dyn Observer,
@@ -285,7 +340,7 @@ struct Run<'b> {
 
 struct Commit {
     /// What is final, but for the block's end.
-    output: BlockOutput,
+    assembly: Assembly,
     error: Option<BlockError>,
 }
 
@@ -340,7 +395,7 @@ impl Run<'_> {
         // A panic of the engine's own: the others must not wait for this one.
         if let Err(panic) = worked {
             let mut commit = lock(&self.commit);
-            let index = commit.output.transactions.len();
+            let index = commit.assembly.judged();
             let halt = Halt::Fault(format!("a worker panicked: {}", message(&*panic)));
             commit.error.get_or_insert(BlockError::Halt { place: self.place(index), halt });
             self.schedule.stop();
@@ -429,9 +484,16 @@ impl Run<'_> {
             published: false,
         });
         let done = u32::try_from(ahead.attempts.len()).unwrap_or_default();
+        let used = self.totals.as_ref().map(|totals| lock(totals).clone());
+        // What finds no room now finds none in its turn.
+        let has_room = |tx: &Decoded| {
+            let admitted =
+                used.as_ref().map(|used| admit(self.machines, &self.block.context, used, tx));
+            admitted.is_none_or(|admitted| admitted.is_ok())
+        };
         for index in range.start.saturating_add(done)..range.end {
             let Some(tx) = self.block.transactions.get(index as usize) else { return };
-            if self.predictor.expects_conflict(tx, index) {
+            if self.predictor.expects_conflict(tx, index) || !has_room(tx) {
                 ahead.attempts.push(None);
                 continue;
             }
@@ -476,7 +538,12 @@ impl Run<'_> {
             };
             while let Turn::Settle(chunk) = self.schedule.turn() {
                 match self.settle(chunk, &mut commit, worker) {
-                    Ok(()) => self.schedule.committed(chunk),
+                    Ok(()) => {
+                        if let Some(totals) = &self.totals {
+                            lock(totals).clone_from(&commit.assembly.built.output.totals);
+                        }
+                        self.schedule.committed(chunk);
+                    }
                     Err(error) => {
                         commit.error = Some(error);
                         self.schedule.stop();
@@ -502,13 +569,19 @@ impl Run<'_> {
             None => (Vec::new(), None),
             Some(ahead)
                 if ahead.is_whole(range.len())
+                    && self.has_room_for(&range, &ahead, commit)
                     && self.memory.holds(&ahead.draft).map_err(fail)? =>
             {
                 self.schedule.learn(0, range.len());
                 for (index, attempt) in range.clone().zip(ahead.attempts.into_iter().flatten()) {
-                    let (place, tx) = self.admit(index, commit)?;
-                    self.predictor.learn(tx, false);
-                    self.include(place, tx, attempt, commit)?;
+                    let tx = self.transaction(index).map_err(at(first))?;
+                    let index = index as usize;
+                    if commit.assembly.admit(self.machines, self.block, index, tx)?
+                        && let Some(output) = commit.assembly.judge(index, tx, attempt)?
+                    {
+                        self.predictor.learn(tx, false);
+                        self.include(tx, output, commit);
+                    }
                 }
                 let misfit = self.memory.commit(&ahead.draft, version(&range)).map_err(fail)?;
                 if let Some(account) = misfit {
@@ -531,32 +604,30 @@ impl Run<'_> {
         let cells = lock(self.cells).pop().unwrap_or_default();
         let mut state = Overlay::over_in(&self.memory, cells);
         for index in range.clone() {
-            let (place, tx) = self.admit(index, commit)?;
-            let fail = |error: OverlayError| BlockError::Overlay { place, error };
             let ahead = attempts.next().flatten();
+            let place = self.place(index as usize);
+            let tx = self.transaction(index).map_err(at(place))?;
+            if !commit.assembly.admit(self.machines, self.block, index as usize, tx)? {
+                continue;
+            }
             let holds = ahead.as_ref().is_some_and(|attempt| still_holds(attempt, &state));
             if ahead.is_some() {
                 ran_ahead += 1;
                 vain += usize::from(!holds);
                 self.predictor.learn(tx, !holds);
             }
-            let attempt = match ahead {
-                Some(attempt) if holds => {
-                    if let Ok(Executed::Included(output)) = &attempt {
-                        state.apply(&output.effects).map_err(fail)?;
-                    }
-                    attempt
-                }
-                _ => {
-                    let attempt = self.attempt(index, true, &state, worker);
-                    if let Ok(Executed::Included(output)) = &attempt {
-                        let records = worker.scratch.records();
-                        state.apply_with(&output.effects, records).map_err(fail)?;
-                    }
-                    attempt
-                }
+            let (attempt, in_turn) = match ahead {
+                Some(attempt) if holds => (attempt, false),
+                _ => (self.attempt(index, true, &state, worker), true),
             };
-            self.include(place, tx, attempt, commit)?;
+            let judged = commit.assembly.judge(index as usize, tx, attempt)?;
+            let Some(output) = judged else { continue };
+            let applied = match in_turn {
+                true => state.apply_with(&output.effects, worker.scratch.records()),
+                false => state.apply(&output.effects),
+            };
+            applied.map_err(|error| BlockError::Overlay { place, error })?;
+            self.include(tx, output, commit);
         }
         match ran_ahead {
             // It was left for its turn as a whole.
@@ -572,31 +643,31 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The transaction, for which the block has room, and its place.
-    fn admit(&self, index: u32, commit: &Commit) -> Result<(Place, &Decoded), BlockError> {
-        let place = self.place(index as usize);
-        let tx = self.transaction(index).map_err(at(place))?;
-        commit.output.admit(self.machines, self.block, place, tx)?;
-        Ok((place, tx))
+    /// Whether the block has room for all of a chunk that ran ahead as a whole. A
+    /// given block without room fails where the first of them is admitted.
+    fn has_room_for(&self, range: &Range<u32>, ahead: &Ahead, commit: &Commit) -> bool {
+        if self.totals.is_none() {
+            return true;
+        }
+        let mut used = commit.assembly.built.output.totals.clone();
+        range.clone().zip(&ahead.attempts).all(|(index, attempt)| {
+            let (Ok(tx), Some(Ok(Executed::Included(output)))) = (self.transaction(index), attempt)
+            else {
+                return false;
+            };
+            let admitted = admit(self.machines, &self.block.context, &used, tx).is_ok();
+            if let Some((_, used)) = used.iter_mut().find(|(kind, _)| *kind == tx.machine) {
+                used.add(&output.receipt);
+            }
+            admitted
+        })
     }
 
     /// Hands out a transaction's output.
-    fn include(
-        &self,
-        place: Place,
-        tx: &Decoded,
-        attempt: Attempt,
-        commit: &mut Commit,
-    ) -> Result<(), BlockError> {
-        let output = match attempt.map_err(at(place))? {
-            Executed::Included(output) => output,
-            Executed::Invalid { invalid, .. } => {
-                return Err(BlockError::Invalid { place, invalid });
-            }
-        };
-        self.observer.committed(commit.output.transactions.len(), &output);
-        commit.output.include(tx, output);
-        Ok(())
+    fn include(&self, tx: &Decoded, output: TransactionOutput, commit: &mut Commit) {
+        let included = commit.assembly.built.output.transactions.len();
+        self.observer.committed(included, &output);
+        commit.assembly.include(tx, output);
     }
 }
 

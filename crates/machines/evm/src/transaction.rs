@@ -1,4 +1,7 @@
-use crate::{KIND, account, spec::Fork};
+use crate::{
+    KIND, account,
+    spec::{Fork, SpecError},
+};
 use alloc::{format, string::ToString, vec::Vec};
 use alloy_consensus::{
     EthereumTxEnvelope, Transaction as _, TxEip4844, Typed2718, transaction::SignerRecoverable,
@@ -10,6 +13,7 @@ use polity_types::LocalKey;
 use revm::{
     context::TxEnv,
     context_interface::{
+        cfg::gas::calculate_initial_tx_gas_for_tx,
         either::Either,
         transaction::{RecoveredAuthority, RecoveredAuthorization},
     },
@@ -29,6 +33,16 @@ impl Transaction {
     pub fn blob_gas(&self) -> u64 {
         DATA_GAS_PER_BLOB.saturating_mul(self.env.blob_hashes.len() as u64)
     }
+
+    /// The least gas limit with which the transaction may be in a block of this
+    /// fork: what it pays before it runs, and the floor of EIP-7623.
+    ///
+    /// # Errors
+    /// The fork has no rules yet.
+    pub fn intrinsic_gas(&self, fork: Fork) -> Result<u64, SpecError> {
+        let gas = calculate_initial_tx_gas_for_tx(&self.env, fork.spec_id()?, None);
+        Ok(gas.initial_total_gas().max(gas.floor_gas()))
+    }
 }
 
 /// The power to execute a transaction that nobody signed. Only a simulation or
@@ -46,6 +60,11 @@ impl Unsigned {
     /// A transaction in the name of `env.caller`.
     pub fn transaction(self, env: TxEnv, hash: B256) -> Decoded {
         decoded(env, hash)
+    }
+
+    /// A transaction in the name of `caller`, whatever its signature says.
+    pub fn envelope(self, envelope: &EthereumTxEnvelope<TxEip4844>, caller: Address) -> Decoded {
+        decoded(environment(envelope, caller), *envelope.tx_hash())
     }
 }
 
