@@ -2,6 +2,7 @@ use crate::{
     KIND,
     account::address,
     spec::{ChainSpec, Fork, SpecError},
+    transaction::Waiver,
 };
 use alloc::{boxed::Box, vec::Vec};
 use alloy_consensus::Header;
@@ -9,7 +10,7 @@ use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{B256, U256};
 use polity_kernel::{BlockContext, Inputs};
 use revm::{
-    context::{BlockEnv, CfgEnv},
+    context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::block::BlobExcessGasAndPrice,
     interpreter::{GasTable, instructions::gas_table_spec},
 };
@@ -113,5 +114,26 @@ impl Environment {
         };
         let gas_table = Box::new(gas_table_spec(spec_id));
         Ok(Self { cfg, block, gas_table })
+    }
+
+    /// The environment of one transaction that is spared some checks.
+    pub(crate) fn waive(&self, waiver: Waiver, tx: &TxEnv) -> Self {
+        let mut own = self.clone();
+        own.cfg.disable_nonce_check |= waiver.nonce;
+        own.cfg.disable_eip3607 |= waiver.sender_code;
+        if waiver.gas_limits {
+            own.cfg.disable_block_gas_limit = true;
+            own.cfg.tx_gas_limit_cap = Some(u64::MAX);
+        }
+        if waiver.price && tx.gas_price == 0 {
+            own.block.basefee = 0;
+        }
+        if waiver.price
+            && tx.max_fee_per_blob_gas == 0
+            && let Some(blobs) = &mut own.block.blob_excess_gas_and_price
+        {
+            blobs.blob_gasprice = 0;
+        }
+        own
     }
 }
