@@ -29,6 +29,8 @@ pub struct BlockInput {
     pub parent_total_difficulty: Option<U256>,
     /// Excess blob gas (EIP-4844), from Cancun on.
     pub excess_blob_gas: Option<u64>,
+    /// The price of blob gas, where it is not the one that the excess gives.
+    pub blob_base_fee: Option<u128>,
     /// The hash of the parent block.
     pub parent_hash: B256,
     /// The root of the parent beacon block (EIP-4788), from Cancun on.
@@ -57,6 +59,7 @@ impl BlockInput {
             difficulty: header.difficulty,
             parent_total_difficulty: None,
             excess_blob_gas: header.excess_blob_gas,
+            blob_base_fee: None,
             parent_hash: header.parent_hash,
             parent_beacon_root: header.parent_beacon_block_root,
             withdrawals,
@@ -108,7 +111,10 @@ impl Environment {
             difficulty: input.difficulty,
             prevrandao: (fork >= Fork::Paris).then_some(context.randomness),
             blob_excess_gas_and_price: fraction.map(|fraction| {
-                BlobExcessGasAndPrice::new(input.excess_blob_gas.unwrap_or_default(), fraction)
+                let excess = input.excess_blob_gas.unwrap_or_default();
+                let blobs = BlobExcessGasAndPrice::new(excess, fraction);
+                let blob_gasprice = input.blob_base_fee.unwrap_or(blobs.blob_gasprice);
+                BlobExcessGasAndPrice { blob_gasprice, ..blobs }
             }),
             slot_num: 0,
         };

@@ -183,9 +183,3 @@ fn send_transaction(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Lat
         reply(&hash)
     }))
 }
-
-impl Ethereum {
-    fn estimate_for(&self, _request: &TransactionRequest) -> Result<u64, RpcError> {
-        Ok(self.node.conditions()?.gas_limit.min(1 << 24))
-    }
-}

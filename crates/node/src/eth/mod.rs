@@ -1,15 +1,27 @@
 //! Ethereum's front door: JSON-RPC as its tools speak it.
 
+mod access;
 mod accounts;
 mod blocks;
+mod call;
 mod convert;
+mod estimate;
+mod failure;
 mod fees;
 mod filters;
 mod logs;
 mod net;
+mod overrides;
+mod parity;
+mod past;
 mod resolve;
+mod retrace;
+mod scene;
+mod simulate;
+mod simulation;
 mod state;
 mod subscribe;
+mod trace;
 mod transactions;
 mod txpool;
 
@@ -17,8 +29,20 @@ use std::sync::Arc;
 
 use crate::{Node, dev::Powers, rpc::Methods};
 
+pub use access::create_access_list;
+pub use call::{call, call_many};
+pub use estimate::estimate_gas;
+pub use failure::CallError;
 pub use net::CLIENT_VERSION;
+pub use parity::{
+    replay_block, replay_transaction, trace_block, trace_call as parity_call,
+    trace_call_many as parity_call_many, trace_filter, trace_get, trace_raw, trace_transaction,
+};
+pub use past::Past;
 pub use resolve::At;
+pub use scene::{GAS_CAP, Scene, Stage};
+pub use simulate::{SimulatedTransaction, simulate};
+pub use trace::{debug_block, debug_call, debug_transaction};
 
 /// What Ethereum's methods are answered with.
 pub struct Ethereum {
@@ -47,6 +71,8 @@ impl Ethereum {
         subscribe::register(&mut methods);
         accounts::register(&mut methods);
         txpool::register(&mut methods);
+        simulation::register(&mut methods);
+        retrace::register(&mut methods);
         methods
     }
 }
