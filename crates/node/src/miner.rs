@@ -157,6 +157,12 @@ impl Miner {
         drop(self.making());
     }
 
+    /// Does something while no block is made.
+    pub fn pause<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _making = self.making();
+        act()
+    }
+
     fn making(&self) -> MutexGuard<'_, ()> {
         self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }

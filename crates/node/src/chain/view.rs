@@ -1,8 +1,9 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use polity_kernel::{Code, View, ViewError};
-use polity_state::{Changes, StateView};
-use polity_types::{AccountId, AccountRecord, B256, LocalKey, Value};
+use polity_state::{Changes, StateError, StateView};
+use polity_types::{AccountId, AccountRecord, B256, Bytes, LocalKey, Value};
+use polity_verify::{Cell, Key};
 
 /// The state after a block, with what was edited since: what a development
 /// chain's powers changed outside of any block.
@@ -18,9 +19,26 @@ impl ChainView {
         Self { state, edits }
     }
 
-    /// The state without the edits.
-    pub const fn state(&self) -> &StateView {
-        &self.state
+    /// Every key whose row begins with these bytes, with what is there
+    /// ([`StateView::cells`]).
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn cells(&self, prefix: &[u8]) -> Result<Vec<(Key, Cell)>, StateError> {
+        let cells = self.state.cells(prefix)?;
+        let row = |(key, cell): (Key, Cell)| (key.row(), cell.to_bytes().into());
+        let mut rows: BTreeMap<Vec<u8>, Bytes> = cells.into_iter().map(row).collect();
+        self.edits.apply_rows(prefix, &mut rows);
+        let parse = |(row, cell): (&Vec<u8>, &Bytes)| {
+            let corrupt = |error: String| StateError::Corrupt(error);
+            let key = Key::from_row(row).map_err(|error| corrupt(error.to_string()))?;
+            let cell = match &key {
+                Key::Account(_) => Cell::record(cell).map(Cell::Account),
+                Key::Slot(..) => Cell::value(cell).map(Cell::Slot),
+            };
+            Ok((key, cell.map_err(|error| corrupt(error.to_string()))?))
+        };
+        rows.iter().map(parse).collect()
     }
 }
 

@@ -5,11 +5,13 @@ mod accounts;
 mod blocks;
 mod call;
 mod convert;
+mod edit;
 mod estimate;
 mod failure;
 mod fees;
 mod filters;
 mod logs;
+mod mining;
 mod net;
 mod overrides;
 mod parity;
@@ -19,6 +21,7 @@ mod retrace;
 mod scene;
 mod simulate;
 mod simulation;
+mod snapshot;
 mod state;
 mod subscribe;
 mod trace;
@@ -49,17 +52,18 @@ pub struct Ethereum {
     /// The node.
     pub node: Arc<Node>,
     filters: filters::Filters,
+    snapshots: snapshot::Snapshots,
 }
 
 impl Ethereum {
     /// A front door to this node.
     pub fn new(node: Arc<Node>) -> Self {
         let filters = filters::Filters::new(node.limits.subscriptions);
-        Self { node, filters }
+        Self { node, filters, snapshots: snapshot::Snapshots::default() }
     }
 
-    /// Its methods.
-    pub fn methods(_: Option<Powers>) -> Methods<Self> {
+    /// Its methods; with powers of development those that change the chain, too.
+    pub fn methods(powers: Option<Powers>) -> Methods<Self> {
         let mut methods = Methods::default();
         net::register(&mut methods);
         blocks::register(&mut methods);
@@ -73,6 +77,11 @@ impl Ethereum {
         txpool::register(&mut methods);
         simulation::register(&mut methods);
         retrace::register(&mut methods);
+        if powers.is_some() {
+            mining::register(&mut methods);
+            edit::register(&mut methods);
+            snapshot::register(&mut methods);
+        }
         methods
     }
 }
