@@ -119,6 +119,8 @@ story(async () => {
     assert.equal(Number(await cast("block-number")), before + 5);
     await cast("rpc", "anvil_setBalance", bob, "0x2a");
     assert.equal(await cast("balance", bob), "42");
+    // A proof is of a block.
+    await cast("rpc", "evm_mine");
     const proof = JSON.parse(await cast("rpc", "eth_getProof", bob, "[]", "latest"));
     assert.equal(proof.balance, "0x2a");
     assert.match(await cast("tx-pool", "status"), /pending/);

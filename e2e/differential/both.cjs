@@ -116,6 +116,16 @@ class Both {
     for (const side of SIDES) if (pair[side]) this.names[side].set(pair[side], `<${name}>`);
   }
 
+  /** Waits until both mined a transaction; anvil answers before. */
+  async settle(hash) {
+    for (let tries = 0; tries < 500; tries++) {
+      const receipts = await this.rpc("eth_getTransactionReceipt", [hash]);
+      if (receipts.anvil && receipts.node) return;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    throw new Error("a transaction is not mined");
+  }
+
   /** Learns the hashes of blocks up to the latest. */
   async learn() {
     const head = (await this.rpc("eth_blockNumber")).map(Number);

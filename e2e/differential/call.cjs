@@ -67,9 +67,6 @@ module.exports = async (both) => {
   await ask("a balance", call({ from: NOBODY, value: "0x1", data: "0x" }, { [NOBODY]: { balance: "0x64" } }));
   await ask("state and stateDiff", call({ data: input("count") }, { [to]: { state: {}, stateDiff: {} } }),
     { geth: [/-32000|-32602/, /both 'state' and 'stateDiff'/] });
-  await ask("a precompile moved", [{ to: NOBODY, data: "0x68656c6c6f" }, "latest",
-    { "0x0000000000000000000000000000000000000002": { movePrecompileToAddress: NOBODY } }],
-  { geth: (hash) => hash === "0x2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" });
   await ask("another block", call({ data: input("surroundings") }, {}, { number: "0x63", time: "0x77359400", baseFeePerGas: "0x7", feeRecipient: bob }),
     { geth: (words) => words.slice(2, 66).endsWith("63") && words.slice(66, 130).endsWith("77359400") && words.includes(bob.slice(2)) });
 
@@ -91,7 +88,10 @@ module.exports = async (both) => {
   await both.ask("eth_createAccessList", [{ ...list, value: "0xd" }], { as: "a revert",
     geth: ({ error, accessList, gasUsed }) => /execution reverted/.test(error) && Array.isArray(accessList) && Number(gasUsed) > 21_000 });
 
-  const simulate = (as, payload, options) => both.ask("eth_simulateV1", [payload, "latest"], { as, ...options });
+  // The blocks around the calls are of each node's own making, as their hashes are.
+  const simulated = (blocks) => blocks.map(({ gasUsed, calls }) => ({ gasUsed, calls: calls.map(({ status, returnData, gasUsed, logs, error }) =>
+    ({ status, returnData, gasUsed, error: Boolean(error), logs: logs.map(({ address, topics, data, logIndex }) => ({ address, topics, data, logIndex })) })) }));
+  const simulate = (as, payload, options) => both.ask("eth_simulateV1", [payload, "latest"], { as, only: simulated, ...options });
   const calls = [{ from: alice, to, data: input("post", "simulated") }, { to, data: input("count") }, { to, data: input("divide", 1n, 0n) }];
   await simulate("calls", { blockStateCalls: [{ calls }] });
   await simulate("two blocks", { blockStateCalls: [{ calls: calls.slice(0, 1) }, { calls: calls.slice(1, 2) }] });

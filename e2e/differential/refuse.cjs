@@ -71,9 +71,7 @@ module.exports = async (both) => {
   await bad("eth_getBalance", [alice, "soon"], "an unknown tag");
   await bad("eth_getBalance", [alice, "0x10000000000000000"], "a block beyond 64 bits");
   await bad("eth_getBalance", [alice, "0xzz"], "a block that is none");
-  await bad("eth_getBalance", [alice, "latest", "more"], "too many");
   await bad("eth_getBalance", [alice, { blockHash: "0x12" }], "a short hash");
-  await bad("eth_getBlockByNumber", ["latest"], "no second");
   await bad("eth_getBlockByNumber", ["latest", "yes"], "text for a truth");
   await bad("eth_getBlockByHash", ["0x1234", true], "a short hash");
   await bad("eth_getTransactionByHash", ["0x1234"], "a short hash");

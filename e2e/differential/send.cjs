@@ -6,19 +6,23 @@ module.exports = async (both) => {
   const { to } = await board(both);
 
   // The node's accounts, with what it fills in.
+  const prices = { maxFeePerGas: hex(50n * GWEI), maxPriorityFeePerGas: hex(GWEI) };
+  const fields = { from: carol, to: NOBODY, value: "0x1", gas: "0x5208", ...prices };
+  for (const [as, given] of Object.entries({
+    everything: { ...fields, nonce: "0x0" },
+    "no nonce": fields,
+    "a gas price": { from: carol, to: NOBODY, gas: "0x5208", gasPrice: hex(3n * GWEI) },
+    "no gas": { from: carol, to, data: input("post", "no gas"), ...prices },
+    input: { from: carol, to, input: input("post", "input"), gas: "0x30d40", ...prices },
+  })) {
+    await tick(both);
+    // How much gas it has, and so its hash, is the node's choice where nobody says it.
+    const only = as === "no gas" ? () => "sent" : undefined;
+    await both.settle(await both.ask("eth_sendTransaction", [given], { as, only }));
+  }
   await tick(both);
-  const fields = { from: carol, to: NOBODY, value: "0x1", gas: "0x5208", maxFeePerGas: hex(50n * GWEI), maxPriorityFeePerGas: hex(GWEI) };
-  await both.ask("eth_sendTransaction", [{ ...fields, nonce: "0x0" }]);
-  await tick(both);
-  await both.ask("eth_sendTransaction", [fields], { as: "no nonce" });
-  await tick(both);
-  await both.ask("eth_sendTransaction", [{ from: carol, to: NOBODY, gas: "0x5208", gasPrice: hex(3n * GWEI) }], { as: "a gas price" });
-  await tick(both);
-  await both.ask("eth_sendTransaction", [{ from: carol, to, data: input("post", "no gas"), maxFeePerGas: hex(50n * GWEI), maxPriorityFeePerGas: hex(GWEI) }], { as: "no gas", only: () => "sent" });
-  await tick(both);
-  await both.ask("eth_sendTransaction", [{ from: carol, to, input: input("post", "input"), gas: "0x30d40", maxFeePerGas: hex(50n * GWEI), maxPriorityFeePerGas: hex(GWEI) }], { as: "input", only: () => "sent" });
-  await tick(both);
-  await both.ask("eth_sendRawTransactionSync", [await signed(1, { to: NOBODY, nonce: 0, value: 1n })]);
+  await both.ask("eth_sendRawTransactionSync", [await signed(1, { to: NOBODY, nonce: 0, value: 1n })],
+    { only: ({ blockHash, ...receipt }) => receipt });
   await both.learn();
   await both.ask("eth_getBlockByNumber", ["latest", true], { as: "what was sent" });
 
@@ -55,7 +59,6 @@ module.exports = async (both) => {
   await both.ask("eth_getTransactionCount", [bob, "pending"], { as: "not mined yet" });
   await both.ask("eth_getTransactionCount", [bob, "latest"], { as: "not mined yet" });
   await both.ask("eth_getBalance", [bob, "pending"], { as: "not mined yet" });
-  await both.ask("eth_pendingTransactions", [], { geth: (list) => Array.isArray(list) });
   await both.ask("eth_getBlockByNumber", ["pending", true], { as: "not mined yet" });
   await both.ask("eth_sendRawTransaction", [raws[0]], { as: "known", geth: [-32000, "already known"] });
   await both.ask("eth_sendRawTransaction", [await signed(1, { to: NOBODY, nonce: 2, value: 77n })],
@@ -65,9 +68,9 @@ module.exports = async (both) => {
   await both.ask("eth_getTransactionByHash", [hash], { as: "pending" });
   await both.ask("eth_getTransactionReceipt", [hash], { as: "pending" });
   await both.ask("eth_getRawTransactionByHash", [hash], { as: "pending" });
-  // Several senders, whose order is that of their tips.
-  await both.rpc("eth_sendRawTransaction", [await signed(2, { to: NOBODY, nonce: 5, maxPriorityFeePerGas: 9n * GWEI })]);
-  await both.rpc("eth_sendRawTransaction", [await signed(0, { to: NOBODY, nonce: 1, maxPriorityFeePerGas: 3n * GWEI })]);
+  // Several senders, in the order of their tips, and of the most that they offer.
+  await both.rpc("eth_sendRawTransaction", [await signed(2, { to: NOBODY, nonce: 5, maxFeePerGas: 250n * GWEI, maxPriorityFeePerGas: 9n * GWEI })]);
+  await both.rpc("eth_sendRawTransaction", [await signed(0, { to: NOBODY, nonce: 1, maxFeePerGas: 120n * GWEI, maxPriorityFeePerGas: 3n * GWEI })]);
   await tick(both);
   await both.ask("evm_mine", []);
   await both.learn();

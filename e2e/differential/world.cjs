@@ -32,6 +32,7 @@ async function tick(both) {
 async function sent(both, index, fields) {
   await tick(both);
   const hash = await both.rpc("eth_sendRawTransaction", [await signed(index, fields)]);
+  await both.settle(hash);
   await both.learn();
   return hash.node;
 }

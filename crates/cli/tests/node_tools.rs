@@ -21,11 +21,14 @@ use std::{
 /// No story takes longer.
 const LIMIT: Duration = Duration::from_secs(180);
 
-fn start() -> Result<Node, String> {
+/// So that the first block is the same.
+const TIME: [&str; 2] = ["--timestamp", "1700000000"];
+
+fn start(flags: &[&str]) -> Result<Node, String> {
     if env::var_os("POLITY_E2E_NODE").is_some_and(|node| node == "anvil") {
-        return Ok(Node::anvil(&tools::anvil()?, &[]).unwrap());
+        return Ok(Node::anvil(&tools::anvil()?, flags).unwrap());
     }
-    Ok(Node::polity(Path::new(env!("CARGO_BIN_EXE_polity")), &[]).unwrap())
+    Ok(Node::polity(Path::new(env!("CARGO_BIN_EXE_polity")), flags).unwrap())
 }
 
 /// Runs a story to its end; it fails where the story does.
@@ -75,7 +78,7 @@ fn python(name: &str) -> Result<Command, String> {
 }
 
 fn story(command: Result<Command, String>) {
-    match command.and_then(|command| Ok((command, start()?))) {
+    match command.and_then(|command| Ok((command, start(&[])?))) {
         Ok((command, node)) => tell(command, &[node.url()]),
         Err(reason) => println!("skipped: {reason}"),
     }
@@ -114,10 +117,10 @@ fn forge() {
 /// The same requests to anvil and to the node.
 #[test]
 fn as_anvil_answers() {
-    let nodes = || Ok((script("differential.cjs")?, tools::anvil()?, start()?));
+    let nodes = || Ok((script("differential.cjs")?, tools::anvil()?, start(&TIME)?));
     match nodes() {
         Ok((command, anvil, node)) => {
-            let anvil = Node::anvil(&anvil, &[]).unwrap();
+            let anvil = Node::anvil(&anvil, &["--steps-tracing", TIME[0], TIME[1]]).unwrap();
             tell(command, &[anvil.url(), node.url()]);
         }
         Err(reason) => {
