@@ -135,7 +135,8 @@ fn mine(door: &Ethereum, params: &mut Params<'_>) -> Result<(), RpcError> {
     let blocks: Option<U64> = params.optional()?;
     let interval: Option<U64> = params.optional()?;
     let blocks = blocks.map_or(1, |blocks| blocks.to());
-    door.mine(blocks, interval.map(|interval| interval.to()))
+    // Tools that were told no interval say 0.
+    door.mine(blocks, interval.map(|interval| interval.to()).filter(|interval| *interval > 0))
 }
 
 impl Ethereum {
