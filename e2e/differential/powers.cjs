@@ -91,6 +91,8 @@ module.exports = async (both) => {
   await both.ask("anvil_setBlockTimestampInterval", [30]);
   await both.ask("anvil_mine", ["0x2"], { as: "an interval" });
   await latest("an interval", "timestamp");
+  await both.ask("anvil_mine", ["0x2", "0x0"], { as: "no other interval" });
+  await latest("no other interval", "timestamp");
   await both.ask("anvil_removeBlockTimestampInterval", []);
   await both.ask("anvil_removeBlockTimestampInterval", [], { as: "again" });
   await both.ask("evm_increaseTime", [3600], { only: (seconds) => typeof seconds });
