@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm,
 //! `-- parallel` the parallel engine with the sequential one, `-- state` the state's storage engines
-//! with each other. `-- pipeline` times blocks from execution to the disk, `-- trie` the state's trie
+//! with each other. `-- node` loads `polity node` and anvil side by side. `-- pipeline` times blocks from execution to the disk, `-- trie` the state's trie
 //! in memory, and `-- witness` measures the witnesses of blocks. `docs/benchmarks.md` explains the
 //! rows and keeps the last results.
 
@@ -13,6 +13,7 @@ mod bare;
 mod clock;
 mod kernel;
 mod latency;
+mod node;
 mod parallel;
 mod pipeline;
 mod state;
@@ -44,6 +45,8 @@ enum Command {
     Parallel(parallel::Scaling),
     /// Both engines on a state that answers late.
     Latency(latency::Latency),
+    /// The node beside anvil, under load.
+    Node(node::Nodes),
     /// Execution, the state's commit, and both together, in wall time.
     Pipeline(pipeline::Pipeline),
     /// The state's storage engines, in wall and CPU time, bytes, disk and memory.
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Kernel(kernel) => kernel.run(),
         Command::Parallel(parallel) => parallel.run(),
         Command::Latency(latency) => latency.run(),
+        Command::Node(node) => node.run(),
         Command::Pipeline(pipeline) => pipeline.run(),
         Command::State(state) => state.run(),
         Command::Trie(trie) => trie.run(),

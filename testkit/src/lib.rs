@@ -5,6 +5,7 @@
 //! - [`state`]: a state in ordered maps, as plain as can be.
 //! - `chain` (a feature): the sample chain and an assembler for its contracts.
 //! - `data` (a feature): the folder of recorded blocks and test vectors.
+//! - `node` (a feature): development chains as processes, and the tools that use them.
 //! - `workloads` (a feature): blocks of Ethereum transactions that are all of one kind.
 
 #![forbid(unsafe_code)]
@@ -13,6 +14,8 @@
 pub mod chain;
 #[cfg(feature = "data")]
 pub mod data;
+#[cfg(feature = "node")]
+pub mod node;
 pub mod state;
 pub mod toy;
 #[cfg(feature = "workloads")]

@@ -74,7 +74,8 @@ pub(super) fn pending(tx: &Transaction) -> RpcTransaction {
         block_hash: None,
         block_number: None,
         transaction_index: None,
-        effective_gas_price: None,
+        // The most that it may cost, as geth says.
+        effective_gas_price: Some(alloy_consensus::Transaction::max_fee_per_gas(&tx.envelope)),
         block_timestamp: None,
     }
 }

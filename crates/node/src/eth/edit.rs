@@ -54,8 +54,8 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     }
 }
 
-/// What is known by two names.
-const NAMES: [(&str, &str); 7] = [
+/// What is known by another name.
+const NAMES: [(&str, &str); 9] = [
     ("hardhat_setBalance", "anvil_setBalance"),
     ("hardhat_setNonce", "anvil_setNonce"),
     ("hardhat_setCode", "anvil_setCode"),
@@ -63,6 +63,8 @@ const NAMES: [(&str, &str); 7] = [
     ("hardhat_impersonateAccount", "anvil_impersonateAccount"),
     ("hardhat_stopImpersonatingAccount", "anvil_stopImpersonatingAccount"),
     ("hardhat_dropTransaction", "anvil_dropTransaction"),
+    ("evm_setAccountBalance", "anvil_setBalance"),
+    ("evm_setAccountNonce", "anvil_setNonce"),
 ];
 
 impl Ethereum {

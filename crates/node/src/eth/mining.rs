@@ -135,7 +135,8 @@ fn mine(door: &Ethereum, params: &mut Params<'_>) -> Result<(), RpcError> {
     let blocks: Option<U64> = params.optional()?;
     let interval: Option<U64> = params.optional()?;
     let blocks = blocks.map_or(1, |blocks| blocks.to());
-    door.mine(blocks, interval.map(|interval| interval.to()))
+    // Tools that were told no interval say 0.
+    door.mine(blocks, interval.map(|interval| interval.to()).filter(|interval| *interval > 0))
 }
 
 impl Ethereum {
@@ -186,9 +187,13 @@ fn set_interval(door: &Ethereum, params: &mut Params<'_>) -> Reply {
 
 fn increase_time(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     let seconds: U64 = params.required()?;
+    // Blocks that follow each other within a second run ahead of the clock, and the time is to pass
+    // after the last of them.
+    let behind = door.node.chain.head().header.timestamp.saturating_sub(door.node.miner.now());
+    let moved = i128::from(seconds.to::<u64>()).saturating_add(behind.into());
     let mut offset = 0;
     door.node.miner.set(|settings| {
-        settings.offset = settings.offset.saturating_add(i128::from(seconds.to::<u64>()));
+        settings.offset = settings.offset.saturating_add(moved);
         offset = settings.offset;
     });
     reply(&i64::try_from(offset).unwrap_or(i64::MAX))

@@ -159,6 +159,9 @@ impl<'a> Stage<'a> {
             u8::from(request.access_list.is_some())
         };
         let price = request.gas_price.unwrap_or_default();
+        let data = request.input.unique_input().map_err(|error| {
+            CallError::Params(error.to_string().into())
+        })?;
         Ok(TxEnv {
             tx_type,
             caller,
@@ -166,7 +169,7 @@ impl<'a> Stage<'a> {
             gas_price: request.max_fee_per_gas.unwrap_or(price),
             kind: request.to.unwrap_or(TxKind::Create),
             value: request.value.unwrap_or_default(),
-            data: request.input.input().cloned().unwrap_or_default(),
+            data: data.cloned().unwrap_or_default(),
             nonce,
             chain_id: Some(chain),
             access_list: request.access_list.clone().unwrap_or_default(),

@@ -1,0 +1,243 @@
+//! `polity node` with a folder for its data is killed under load, at no matter which moment.
+//!
+//! Started again it has every block and every receipt that anybody was told of, and the chain goes on.
+
+#![allow(clippy::unwrap_used, missing_docs, reason = "a panic is how a test fails")]
+
+use alloy_primitives::{Address, Bytes, U256, address};
+use polity_testkit::node::{Connection, Node, NodeError, Request, Transaction, Wallet};
+use serde_json::{Value, json};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// Every transaction gives it one wei.
+const SINK: Address = address!("00000000000000000000000000000000000051f8");
+const SENDERS: u64 = 4;
+
+fn start(folder: &Path, flags: &[&str]) -> Node {
+    let folder = folder.to_str().unwrap();
+    let binary = Path::new(env!("CARGO_BIN_EXE_polity"));
+    Node::polity(binary, &[&["--data-dir", folder], flags].concat()).unwrap()
+}
+
+/// What the node told of a block: its hash and its state root.
+type Told = (Value, Value);
+
+/// What somebody was told, who relies on it.
+#[derive(Default)]
+struct Witness {
+    blocks: BTreeMap<u64, Told>,
+    /// The hash of a transaction and that of its block.
+    receipts: Vec<(Value, Value)>,
+}
+
+fn number(value: &Value) -> u64 {
+    u64::from_str_radix(value.as_str().unwrap().strip_prefix("0x").unwrap(), 16).unwrap()
+}
+
+fn block(connection: &mut Connection, of: &str) -> Result<Value, NodeError> {
+    connection.call("eth_getBlockByNumber", json!([of, false]))
+}
+
+fn told(block: &Value) -> Option<(u64, Told)> {
+    let hash = block.get("hash")?.clone();
+    let root = block.get("stateRoot")?.clone();
+    Some((number(block.get("number")?), (hash, root)))
+}
+
+/// Sends transactions until the node is gone, and asks for the receipts of some.
+fn send(mut connection: Connection, wallet: &Wallet) -> Vec<(Value, Value)> {
+    let mut receipts = Vec::new();
+    let mut work = || -> Result<(), NodeError> {
+        let nonce = connection.call("eth_getTransactionCount", json!([wallet.address, "pending"]))?;
+        for nonce in number(&nonce).. {
+            let transaction = Transaction { to: SINK, value: 1, input: Bytes::new(), gas: 21_000 };
+            let raw = wallet.sign(nonce, &transaction);
+            let body = connection.post(&Request::send(&[raw]))?;
+            let answer: Value = serde_json::from_slice(&body).unwrap();
+            let hash = answer.get("result").unwrap_or_else(|| panic!("refused: {answer}"));
+            let receipt = connection.call("eth_getTransactionReceipt", json!([hash]))?;
+            if let Some(block) = receipt.get("blockHash") {
+                receipts.push((hash.clone(), block.clone()));
+            }
+        }
+        Ok(())
+    };
+    let error = work().unwrap_err();
+    assert!(matches!(error, NodeError::Io { .. }), "{error}");
+    receipts
+}
+
+/// Writes down every latest block until the node is gone.
+fn watch(mut connection: Connection) -> BTreeMap<u64, Told> {
+    let mut blocks = BTreeMap::new();
+    while let Ok(block) = block(&mut connection, "latest") {
+        blocks.extend(told(&block));
+    }
+    blocks
+}
+
+/// Loads a node for so long, kills it, and gives what it told until then.
+fn load(mut node: Node, time: Duration) -> Witness {
+    let open = || node.connect().unwrap();
+    let connections: Vec<_> = (0..SENDERS).map(|number| (open(), Wallet::numbered(number))).collect();
+    let watching = open();
+    thread::scope(|scope| {
+        let senders: Vec<_> = connections
+            .into_iter()
+            .map(|(connection, wallet)| scope.spawn(move || send(connection, &wallet)))
+            .collect();
+        let watcher = scope.spawn(|| watch(watching));
+        thread::sleep(time);
+        node.kill();
+        Witness {
+            receipts: senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect(),
+            blocks: watcher.join().unwrap(),
+        }
+    })
+}
+
+/// Everything that somebody was told is still so, and the chain goes on.
+fn check(node: &Node, witness: &Witness) {
+    let mut connection = node.connect().unwrap();
+    for (number, expected) in &witness.blocks {
+        let block = block(&mut connection, &format!("{number:#x}")).unwrap();
+        let (_, found) = told(&block).unwrap_or_else(|| panic!("block {number} is gone"));
+        assert_eq!(found, *expected, "block {number}");
+    }
+    for (transaction, expected) in &witness.receipts {
+        let receipt =
+            connection.call("eth_getTransactionReceipt", json!([transaction])).unwrap();
+        assert_eq!(receipt.get("blockHash"), Some(expected), "{transaction}");
+    }
+    // The state is that of the blocks: each transaction gave a wei.
+    let head = block(&mut connection, "latest").unwrap();
+    let (height, (hash, _)) = told(&head).unwrap();
+    let nonces: u64 = (0..SENDERS)
+        .map(|sender| {
+            let address = Wallet::numbered(sender).address;
+            number(&connection.call("eth_getTransactionCount", json!([address, "latest"])).unwrap())
+        })
+        .sum();
+    let gifts = number(&connection.call("eth_getBalance", json!([SINK, "latest"])).unwrap());
+    assert_eq!(gifts, nonces);
+
+    connection.call("evm_mine", json!([])).unwrap();
+    let next = block(&mut connection, &format!("{:#x}", height + 1)).unwrap();
+    assert_eq!(next.get("parentHash"), Some(&hash));
+}
+
+/// The blocks of a chain: each is the parent of the next, and they hold so many transactions.
+fn walk(node: &Node) -> usize {
+    let mut connection = node.connect().unwrap();
+    let (height, _) = told(&block(&mut connection, "latest").unwrap()).unwrap();
+    let mut parent = None;
+    let mut transactions = 0;
+    for number in 0..=height {
+        let block = block(&mut connection, &format!("{number:#x}")).unwrap();
+        assert!(parent.is_none() || block.get("parentHash") == parent.as_ref(), "block {number}");
+        transactions += block.get("transactions").unwrap().as_array().unwrap().len();
+        parent = block.get("hash").cloned();
+    }
+    transactions
+}
+
+fn kill(times: u64) {
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path().join("node");
+    let node = start(&folder, &[]);
+    for sender in 0..SENDERS {
+        let funds = U256::from(10).pow(U256::from(21));
+        let address = Wallet::numbered(sender).address;
+        node.call("anvil_setBalance", json!([address, funds])).unwrap();
+    }
+    node.call("evm_mine", json!([])).unwrap();
+    let mut node = Some(node);
+    let mut all = Witness::default();
+    for round in 0..times {
+        let modes: [&[&str]; 3] = [&[], &["--block-time", "1"], &[]];
+        let flags = modes[usize::try_from(round).unwrap() % modes.len()];
+        let running = node.take().unwrap_or_else(|| start(&folder, flags));
+        // No two rounds end at the same moment.
+        let time = Duration::from_millis(100 + round * 7919 % 1500);
+        let witness = load(running, time);
+        let again = start(&folder, &[]);
+        check(&again, &witness);
+        all.blocks.extend(witness.blocks);
+        all.receipts.extend(witness.receipts);
+        drop(again);
+    }
+    let last = start(&folder, &[]);
+    check(&last, &all);
+    let transactions = walk(&last);
+    println!("{times} kills, {} blocks told, {transactions} transactions", all.blocks.len());
+    assert!(transactions > usize::try_from(times).unwrap(), "too few to mean anything");
+}
+
+#[test]
+fn killed_a_few_times() {
+    kill(4);
+}
+
+#[test]
+#[ignore = "five minutes"]
+fn killed_a_hundred_times() {
+    kill(100);
+}
+
+/// The memory of a node under a steady load does not grow beyond its history.
+#[test]
+#[ignore = "thirty minutes; POLITY_SOAK_MINUTES for another time"]
+fn soak() {
+    let minutes = env::var("POLITY_SOAK_MINUTES").map_or(30, |minutes| minutes.parse().unwrap());
+    let place = tempfile::tempdir().unwrap();
+    let node = start(&place.path().join("node"), &["--history", "64", "--block-time", "1"]);
+    let wallets: Vec<Wallet> = (0..SENDERS).map(Wallet::numbered).collect();
+    for wallet in &wallets {
+        let funds = U256::from(10).pow(U256::from(24));
+        node.call("anvil_setBalance", json!([wallet.address, funds])).unwrap();
+    }
+    let status = format!("/proc/{}/status", node.id());
+    let resident = || {
+        let text = fs::read_to_string(&status).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse::<u64>().unwrap() >> 10
+    };
+    let mut connection = node.connect().unwrap();
+    let begin = Instant::now();
+    let end = Duration::from_secs(60 * minutes);
+    let mut samples = Vec::new();
+    let mut nonce = 0;
+    while begin.elapsed() < end {
+        let second = Instant::now();
+        for wallet in &wallets {
+            let raws: Vec<_> = (nonce..nonce + 50)
+                .map(|nonce| {
+                    let to = Address::from_word(U256::from((1 << 40) + nonce).into());
+                    wallet.sign(nonce, &Transaction { to, value: 1, input: Bytes::new(), gas: 21_000 })
+                })
+                .collect();
+            let body = connection.post(&Request::send(&raws)).unwrap();
+            assert!(!body.windows(8).any(|part| part == b"\"error\":"), "{}", String::from_utf8_lossy(&body));
+        }
+        nonce += 50;
+        for _ in 0..50 {
+            connection.call("eth_getBlockByNumber", json!(["latest", true])).unwrap();
+            connection.call("eth_getLogs", json!([{}])).unwrap();
+            let call = json!([{"to": SINK, "from": wallets[0].address, "value": "0x1"}, "latest"]);
+            connection.call("eth_call", call).unwrap();
+        }
+        samples.push(resident());
+        thread::sleep(Duration::from_secs(1).saturating_sub(second.elapsed()));
+    }
+    let part = samples.len() / 3;
+    let most = |part: &[u64]| part.iter().max().copied().unwrap_or_default();
+    let (middle, last) = (most(&samples[part..2 * part]), most(&samples[2 * part..]));
+    println!("MiB: {} at first, {middle} at most in the middle, {last} in the end", samples[0]);
+    assert!(last <= middle + middle / 10 + 32, "{middle} MiB in the middle, {last} MiB in the end");
+}
