@@ -186,8 +186,8 @@ impl EvmSession {
         let environment = if waiver.is_none() {
             environment
         } else {
-            own = environment.waive(waiver, tx);
-            &own
+            own = Box::new(environment.waive(waiver, tx));
+            &*own
         };
         let journal = SessionJournal::with(KernelDatabase(host), &mut self.inner, &mut self.burns);
         let memory = self.memory.take().unwrap_or_default();
