@@ -10,6 +10,7 @@ mod estimate;
 mod failure;
 mod fees;
 mod filters;
+mod guard;
 mod logs;
 mod mining;
 mod net;
