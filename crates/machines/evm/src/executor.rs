@@ -4,6 +4,7 @@
 use crate::{
     block::Environment,
     database::{DatabaseError, KernelDatabase},
+    hashing::instructions,
     journal::SessionJournal,
 };
 use polity_kernel::Halt;
@@ -22,7 +23,7 @@ use revm::{
         evm::FrameInitResult, instructions::InstructionProvider, pre_execution,
     },
     interpreter::{
-        FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable, instruction_table,
+        FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable,
         interpreter::EthInterpreter, interpreter_action::FrameInit,
     },
 };
@@ -51,8 +52,7 @@ pub(crate) struct Instructions<'h> {
 }
 
 impl<'h> Instructions<'h> {
-    const TABLE: &'h InstructionTable<EthInterpreter, SessionContext<'h>> =
-        &instruction_table::<EthInterpreter, SessionContext<'h>>();
+    const TABLE: &'h InstructionTable<EthInterpreter, SessionContext<'h>> = &instructions();
 }
 
 impl<'h> InstructionProvider for Instructions<'h> {

@@ -16,7 +16,10 @@
 //! The sender's check, authorizations and `CREATE`'s own look at its caller are
 //! noted where they happen, in [`crate::executor`].
 
-use crate::database::{DatabaseError, KernelDatabase};
+use crate::{
+    database::{DatabaseError, KernelDatabase},
+    hashing::Hashes,
+};
 use alloc::{boxed::Box, vec::Vec};
 use alloy_primitives::{
     Address, B256, Log, U256,
@@ -48,6 +51,7 @@ pub(crate) struct SessionJournal<'h> {
     database: KernelDatabase<'h>,
     inner: &'h mut JournalInner<JournalEntry>,
     burns: &'h mut Burns,
+    pub(crate) hashes: &'h mut Hashes,
     /// What went wrong where revm's interface has no way to say so.
     pub(crate) fault: Option<Halt>,
 }
@@ -59,8 +63,9 @@ impl<'h> SessionJournal<'h> {
         database: KernelDatabase<'h>,
         inner: &'h mut JournalInner<JournalEntry>,
         burns: &'h mut Burns,
+        hashes: &'h mut Hashes,
     ) -> Self {
-        Self { database, inner, burns, fault: None }
+        Self { database, inner, burns, hashes, fault: None }
     }
 
     fn keep_fault(&mut self, noted: Result<(), Halt>) {
@@ -222,7 +227,8 @@ impl<'h> JournalTr for SessionJournal<'h> {
     /// revm's way to a context of its own. Nothing here takes it: the tables
     /// are the session's, and those of a journal without one are never freed.
     fn new(database: KernelDatabase<'h>) -> Self {
-        Self::with(database, Box::leak(Box::default()), Box::leak(Box::default()))
+        let (inner, burns) = (Box::leak(Box::default()), Box::leak(Box::default()));
+        Self::with(database, inner, burns, Box::leak(Box::default()))
     }
 
     fn db_and_state(&self) -> (&Self::Database, &EvmState) {

@@ -17,6 +17,7 @@ mod account;
 mod block;
 mod database;
 mod executor;
+mod hashing;
 mod invalid;
 mod journal;
 mod machine;

@@ -7,6 +7,7 @@ use crate::{
     block::{BlockInput, Environment},
     database::KernelDatabase,
     executor::{Error, Executor},
+    hashing::Hashes,
     journal::{Burns, SessionJournal, undo_burns},
     spec::ChainSpec,
 };
@@ -38,6 +39,7 @@ const KEEP_ACCOUNTS: usize = 1024;
 pub(crate) struct EvmSession {
     inner: JournalInner<JournalEntry>,
     burns: Burns,
+    hashes: Hashes,
     /// Absent while an executor has them: an empty one would allocate.
     local: Option<LocalContext>,
     frames: Option<FrameStack<EthFrame<EthInterpreter>>>,
@@ -169,7 +171,8 @@ impl EvmSession {
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
-        let journal = SessionJournal::with(KernelDatabase(host), &mut self.inner, &mut self.burns);
+        let Self { inner, burns, hashes, .. } = self;
+        let journal = SessionJournal::with(KernelDatabase(host), inner, burns, hashes);
         let local = self.local.take().unwrap_or_default();
         let frames = self.frames.take().unwrap_or_default();
         let mut executor = Executor::new(environment, tx, journal, local, frames);
