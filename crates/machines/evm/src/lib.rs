@@ -23,6 +23,7 @@ mod journal;
 mod machine;
 mod session;
 mod transaction;
+mod transfer;
 
 pub mod dao;
 pub mod genesis;

@@ -9,6 +9,7 @@ use crate::{
     session::{EvmSession, emit},
     spec::{ChainSpec, Fork},
     transaction::{Transaction, decode_bytes, decode_envelope},
+    transfer::transfer,
 };
 use alloc::{
     boxed::Box,
@@ -133,6 +134,9 @@ impl Evm {
         tx: &Transaction,
         host: &mut dyn Host,
     ) -> Result<Transacted, Halt> {
+        if let Some(receipt) = transfer(session.environment(&self.spec, host)?, &tx.env, host)? {
+            return Ok(Transacted::Included(receipt));
+        }
         let run = session.execute(&self.spec, host, &tx.env, |executor| {
             let result = SessionHandler(PhantomData).run(executor)?;
             let ctx = executor.ctx_ref();

@@ -130,7 +130,17 @@ impl EvmSession {
         *host.session() = Some(self);
     }
 
-    /// Makes the environment that of the host's block.
+    /// The environment of the host's block.
+    pub(crate) fn environment(
+        &mut self,
+        spec: &Arc<ChainSpec>,
+        host: &dyn Host,
+    ) -> Result<&Environment, Halt> {
+        self.enter_block(spec, host)?;
+        let environment = self.environment.as_ref().map(|(_, environment)| environment);
+        environment.ok_or_else(|| Halt::Fault("the block has no environment".into()))
+    }
+
     fn enter_block(&mut self, spec: &Arc<ChainSpec>, host: &dyn Host) -> Result<(), Halt> {
         let block = host.block();
         let shared = block
