@@ -5,8 +5,8 @@ use crate::{
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use polity_types::{
-    AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey, MachineKind, Meter,
-    Resources, U256, Value,
+    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey,
+    MachineKind, Meter, Resources, U256, Value,
 };
 
 /// The most frames of the kernel's call stack: calls from machine to machine,
@@ -271,13 +271,15 @@ fn beyond_limit(meter: Meter) -> Invalid {
 
 /// What the effects rely on.
 fn without_changes(mut effects: Effects) -> Effects {
-    for account in &mut effects.accounts {
-        account.existence_write = None;
-        account.balance_delta = Delta::ZERO;
-        account.sequence_write = None;
-        account.code_write = None;
-        account.storage_reset = false;
-    }
+    let accounts = effects.accounts.iter().map(|account| AccountEffects {
+        existence_write: None,
+        balance_delta: Delta::ZERO,
+        sequence_write: None,
+        code_write: None,
+        storage_reset: false,
+        ..account
+    });
+    effects.accounts = accounts.collect();
     for slot in &mut effects.slots {
         slot.write = None;
     }

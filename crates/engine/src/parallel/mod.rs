@@ -691,15 +691,14 @@ fn still_holds(attempt: &Attempt, view: &dyn View) -> bool {
         // What it relied on is not known.
         Err(_) => return false,
     };
-    let account_holds = |account: &AccountEffects| {
+    let account_holds = |account: AccountEffects| {
         view.account(&account.account).is_ok_and(|record| account.holds(record.as_ref()))
     };
     let slot_holds = |slot: &SlotEffects| {
         let Some(read) = &slot.read else { return true };
-        let account = effects.accounts.get(slot.account as usize);
-        account.is_some_and(|account| {
-            view.slot(&account.account, &slot.key).is_ok_and(|value| value == *read)
-        })
+        let account = effects.accounts.id(slot.account as usize);
+        account
+            .is_some_and(|account| view.slot(&account, &slot.key).is_ok_and(|value| value == *read))
     };
     effects.accounts.iter().all(account_holds) && effects.slots.iter().all(slot_holds)
 }
