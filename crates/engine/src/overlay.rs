@@ -133,17 +133,15 @@ impl<'a> Overlay<'a> {
         self.apply_others(effects)
     }
 
-    /// Applies effects whose records after it are known: `records` gives them
-    /// for the accounts of the effects, in order.
-    pub(crate) fn apply_with(
+    /// Applies effects of which it is known what becomes of the records that they
+    /// change: `written` gives those.
+    pub(crate) fn apply_with<'e>(
         &mut self,
         effects: &Effects,
-        records: impl Iterator<Item = Option<AccountRecord>>,
+        written: impl Iterator<Item = (&'e AccountId, Option<AccountRecord>)>,
     ) -> Result<(), OverlayError> {
-        for (account, after) in effects.accounts.iter_packed().zip(records) {
-            if account.writes_record() {
-                self.cells.records.insert(account.account(), after);
-            }
+        for (account, after) in written {
+            self.cells.records.insert(*account, after);
         }
         self.apply_others(effects)
     }

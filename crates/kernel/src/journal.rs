@@ -244,6 +244,44 @@ impl Journal {
         Ok(true)
     }
 
+    /// Makes balance and sequence number those of `record`.
+    pub(crate) fn restate(&mut self, account: u32, record: &AccountRecord) -> Result<(), Halt> {
+        let now = &self.get(account)?.now;
+        let (balance, sequence) = (now.balance, now.sequence);
+        if record.balance > balance {
+            self.credit(account, record.balance.wrapping_sub(balance))?;
+        } else if record.balance < balance {
+            self.debit(account, balance.wrapping_sub(record.balance))?;
+        }
+        if record.sequence != sequence {
+            self.set_sequence(account, record.sequence)?;
+        }
+        Ok(())
+    }
+
+    /// Relies on whether `amount` can be paid where the balance is `now`.
+    pub(crate) fn rely_can_pay(
+        &mut self,
+        account: u32,
+        now: &U256,
+        amount: &U256,
+    ) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        let before = cell.original().balance;
+        // The same bound, on the balance before the transaction.
+        let bound = |bound: U256| match *now >= before {
+            true => bound.saturating_sub(now.wrapping_sub(before)),
+            false => bound.saturating_add(before.wrapping_sub(*now)),
+        };
+        if amount.is_zero() {
+        } else if amount <= now {
+            cell.relied.balance.require_at_least(bound(*amount));
+        } else {
+            cell.relied.balance.require_at_most(bound(amount.wrapping_sub(U256::ONE)));
+        }
+        Ok(())
+    }
+
     pub(crate) fn mint(&mut self, amount: U256) {
         self.undo.push(Undo::Minted(self.minted));
         self.minted = self.minted.wrapping_add(amount);
@@ -463,6 +501,12 @@ impl Journal {
         self.accounts.iter().map(AccountCell::peek)
     }
 
+    /// The accounts whose record changed, as they are now.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&AccountId, Option<AccountRecord>)> {
+        let written = self.accounts.iter().filter(|cell| cell.writes_record());
+        written.map(|cell| (&cell.id, cell.peek()))
+    }
+
     /// The accounts as the view gave them, in the order of the effects.
     pub(crate) fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
         self.accounts.iter().map(|cell| cell.original)
@@ -483,8 +527,7 @@ impl Journal {
             if !cell.exists() && !cell.now.is_empty() {
                 return Err(Halt::Fault(format!("{} was removed but is not empty", cell.id)));
             }
-            growth.writes += u64::from(cell.writes_record());
-            self.packer.push(&cell.seen());
+            growth.writes += u64::from(self.packer.push(&cell.seen()));
         }
         if gained != self.minted.wrapping_sub(self.burned) {
             return Err(Halt::Fault(format!(

@@ -46,6 +46,11 @@ impl Scratch {
         self.journal.records()
     }
 
+    /// Of these accounts those whose record changed.
+    pub fn written(&self) -> impl Iterator<Item = (&AccountId, Option<AccountRecord>)> {
+        self.journal.written()
+    }
+
     /// The same accounts as the view gave them.
     pub fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
         self.journal.originals()
@@ -336,6 +341,10 @@ impl Host for Kernel<'_> {
         self.journal.rely_balance(account.0, lo, hi)
     }
 
+    fn rely_can_pay(&mut self, account: Account, now: &U256, amount: &U256) -> Result<(), Halt> {
+        self.journal.rely_can_pay(account.0, now, amount)
+    }
+
     fn balance(&mut self, account: Account) -> Result<U256, Halt> {
         self.journal.balance(account.0)
     }
@@ -405,6 +414,18 @@ impl Host for Kernel<'_> {
     fn debit(&mut self, account: Account, amount: U256) -> Result<bool, Halt> {
         self.guard(account)?;
         self.journal.debit(account.0, amount)
+    }
+
+    fn restate(&mut self, account: Account, record: &AccountRecord) -> Result<bool, Halt> {
+        let now = &self.journal.get(account.0)?.now;
+        if now.code != record.code {
+            return Ok(false);
+        }
+        if now.balance != record.balance || now.sequence != record.sequence {
+            self.guard(account)?;
+            self.journal.restate(account.0, record)?;
+        }
+        Ok(true)
     }
 
     fn burn(&mut self, amount: U256) -> Result<(), Halt> {

@@ -128,123 +128,154 @@ fn width(amount: &U256) -> u32 {
     }
 }
 
+/// The most bytes that an account takes: all that there can be.
+const MOST: usize = 4 + 1 + 32 + 3 * 32 + 2 * 8 + 2 * 33;
+
 /// Packs accounts, in memory that it keeps from list to list.
 #[derive(Clone, Debug, Default)]
 pub struct Packer {
     starts: Vec<u32>,
+    /// Longer than what was written, so that there is always room to write.
     bytes: Vec<u8>,
+    written: usize,
 }
 
 impl Packer {
     /// Forgets what was not finished.
     pub fn clear(&mut self) {
         self.starts.clear();
-        self.bytes.clear();
+        self.written = 0;
     }
 
-    /// Adds an account.
-    pub fn push(&mut self, seen: &Seen<'_>) {
+    /// Adds an account; tells whether its record changes.
+    pub fn push(&mut self, seen: &Seen<'_>) -> bool {
         let Seen { account, before, now, existence, reset, relied } = *seen;
         let original = before.unwrap_or(&ABSENT);
         let sequence = now.sequence;
         let code = now.code.as_ref();
-        let (negative, change) = match now.balance >= original.balance {
-            true => (false, now.balance.wrapping_sub(original.balance)),
-            false => (true, original.balance.wrapping_sub(now.balance)),
+        let negative = now.balance < original.balance;
+        let change = match negative {
+            false => now.balance.wrapping_sub(original.balance),
+            true => original.balance.wrapping_sub(now.balance),
         };
-        self.pack(
-            account,
-            &Cells {
-                existence_read: relied.existence.then_some(before.is_some()),
-                emptiness_read: relied.emptiness.then(|| original.is_empty()),
-                existence_write: existence,
-                reset,
-                balance: &relied.balance,
-                negative,
-                change: &change,
-                sequence_read: relied.sequence.then_some(original.sequence),
-                sequence_write: (sequence != original.sequence).then_some(sequence),
-                code_read: relied.code.then_some(original.code.as_ref()),
-                code_write: (now.code != original.code).then_some(code),
-            },
-        );
+        let cells = Cells {
+            existence_read: relied.existence.then_some(before.is_some()),
+            emptiness_read: relied.emptiness.then(|| original.is_empty()),
+            existence_write: existence,
+            reset,
+            balance: &relied.balance,
+            negative,
+            change: &change,
+            sequence_read: relied.sequence.then_some(original.sequence),
+            sequence_write: (sequence != original.sequence).then_some(sequence),
+            code_read: relied.code.then_some(original.code.as_ref()),
+            code_write: (now.code != original.code).then_some(code),
+        };
+        self.pack(account, &cells).writes_record()
     }
 
-    fn pack(&mut self, account: &AccountId, cells: &Cells<'_>) {
+    // Inlined, the parts need not be put together first.
+    #[inline(always)]
+    fn pack(&mut self, account: &AccountId, cells: &Cells<'_>) -> Head {
         let Interval { lo, hi } = cells.balance;
         let (zeros, short) = account.address.split_first_chunk::<12>().unwrap_or((&[1; 12], &[]));
-        let is_long = *zeros != [0; 12];
-        let mut head = Head::default();
-        head.put_answer(Head::EXISTENCE_READ, cells.existence_read);
-        head.put_answer(Head::EMPTINESS_READ, cells.emptiness_read);
-        head.put_answer(Head::EXISTENCE_WRITE, cells.existence_write);
-        head.put(Head::RESET, cells.reset.into());
-        head.put(Head::LONG, is_long.into());
-        head.put(Head::SEQUENCE_READ, cells.sequence_read.is_some().into());
-        head.put(Head::SEQUENCE_WRITE, cells.sequence_write.is_some().into());
-        head.put_code(Head::CODE_READ, cells.code_read);
-        head.put_code(Head::CODE_WRITE, cells.code_write);
-        head.put(Head::LO, width(lo));
+        let short = short.first_chunk::<20>().filter(|_| *zeros == [0; 12]);
+        let (lower, change) = (width(lo), width(cells.change));
         let upper = match () {
             () if *hi == U256::MAX => HI_ANY,
             () if hi == lo => HI_POINT,
             () => width(hi).max(2),
         };
+        let mut head = Head::default();
+        head.put_answer(Head::EXISTENCE_READ, cells.existence_read);
+        head.put_answer(Head::EMPTINESS_READ, cells.emptiness_read);
+        head.put_answer(Head::EXISTENCE_WRITE, cells.existence_write);
+        head.put(Head::RESET, cells.reset.into());
+        head.put(Head::LONG, short.is_none().into());
+        head.put(Head::SEQUENCE_READ, cells.sequence_read.is_some().into());
+        head.put(Head::SEQUENCE_WRITE, cells.sequence_write.is_some().into());
+        head.put_code(Head::CODE_READ, cells.code_read);
+        head.put_code(Head::CODE_WRITE, cells.code_write);
+        head.put(Head::LO, lower);
         head.put(Head::HI, upper);
-        head.put(Head::DELTA, width(cells.change));
+        head.put(Head::DELTA, change);
         head.put(Head::NEGATIVE, cells.negative.into());
 
-        self.starts.push(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
-        self.bytes.extend_from_slice(&head.0.to_le_bytes());
-        self.bytes.push(account.machine.byte());
-        if is_long {
-            self.bytes.extend_from_slice(account.address.as_slice());
-        } else {
-            self.bytes.extend_from_slice(short);
+        self.starts.push(u32::try_from(self.written).unwrap_or(u32::MAX));
+        let room = self.written.saturating_add(MOST);
+        if self.bytes.len() < room {
+            self.bytes.resize(room.saturating_mul(2), 0);
         }
-        self.amount(lo, width(lo));
+        let mut writer = Writer(self.bytes.get_mut(self.written..room).unwrap_or_default());
+        writer.put(head.0.to_le_bytes());
+        writer.put([account.machine.byte()]);
+        match short {
+            Some(short) => writer.put(*short),
+            None => writer.put(account.address.0),
+        }
+        writer.put_amount(lo, lower);
         if upper > HI_POINT {
-            self.amount(hi, upper);
+            writer.put_amount(hi, upper);
         }
-        self.amount(cells.change, width(cells.change));
-        for sequence in [cells.sequence_read, cells.sequence_write].into_iter().flatten() {
-            self.bytes.extend_from_slice(&sequence.to_le_bytes());
+        writer.put_amount(cells.change, change);
+        if let Some(sequence) = cells.sequence_read {
+            writer.put(sequence.to_le_bytes());
         }
-        for code in [cells.code_read, cells.code_write].into_iter().flatten().flatten() {
-            self.bytes.push(code.machine.byte());
-            self.bytes.extend_from_slice(code.hash.as_slice());
+        if let Some(sequence) = cells.sequence_write {
+            writer.put(sequence.to_le_bytes());
         }
-    }
-
-    fn amount(&mut self, amount: &U256, width: u32) {
-        let [a, b, c, d] = amount.as_limbs();
-        match width {
-            0 => {}
-            1 => self.bytes.extend_from_slice(&a.to_le_bytes()),
-            2 => {
-                let words = u128::from(*b) << 64 | u128::from(*a);
-                self.bytes.extend_from_slice(&words.to_le_bytes());
-            }
-            _ => {
-                for word in [a, b, c, d] {
-                    self.bytes.extend_from_slice(&word.to_le_bytes());
-                }
-            }
+        if let Some(Some(code)) = cells.code_read {
+            writer.put_code(code);
         }
+        if let Some(Some(code)) = cells.code_write {
+            writer.put_code(code);
+        }
+        self.written = room.saturating_sub(writer.0.len());
+        head
     }
 
     /// The list of the accounts added since the last one.
     pub fn finish(&mut self) -> AccountList {
-        let Self { starts, bytes } = self;
-        let count = u32::try_from(starts.len()).unwrap_or(u32::MAX);
-        let table = starts.len().saturating_mul(4);
-        let mut list = Vec::with_capacity(table.saturating_add(bytes.len()));
+        let count = u32::try_from(self.starts.len()).unwrap_or(u32::MAX);
+        let table = self.starts.len().saturating_mul(4);
+        let mut list = Vec::with_capacity(table.saturating_add(self.written));
         let first = u32::try_from(table).unwrap_or(u32::MAX);
-        for start in starts.drain(..) {
+        for start in &self.starts {
             list.extend_from_slice(&start.saturating_add(first).to_le_bytes());
         }
-        list.append(bytes);
+        list.extend_from_slice(self.bytes.get(..self.written).unwrap_or_default());
+        self.clear();
         AccountList { count, bytes: list.into_boxed_slice() }
+    }
+}
+
+/// The room that is left.
+struct Writer<'a>(&'a mut [u8]);
+
+impl Writer<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some((place, rest)) = core::mem::take(&mut self.0).split_first_chunk_mut() {
+            *place = bytes;
+            self.0 = rest;
+        }
+    }
+
+    fn put_amount(&mut self, amount: &U256, width: u32) {
+        let [a, b, c, d] = *amount.as_limbs();
+        match width {
+            0 => {}
+            1 => self.put(a.to_le_bytes()),
+            2 => self.put((u128::from(b) << 64 | u128::from(a)).to_le_bytes()),
+            _ => {
+                self.put((u128::from(b) << 64 | u128::from(a)).to_le_bytes());
+                self.put((u128::from(d) << 64 | u128::from(c)).to_le_bytes());
+            }
+        }
+    }
+
+    fn put_code(&mut self, code: &CodeRef) {
+        self.put([code.machine.byte()]);
+        self.put(code.hash.0);
     }
 }
 

@@ -621,7 +621,7 @@ impl Run<'_> {
             let judged = commit.assembly.judge(index as usize, tx, attempt)?;
             let Some(output) = judged else { continue };
             let applied = match in_turn {
-                true => state.apply_with(&output.effects, worker.scratch.records()),
+                true => state.apply_with(&output.effects, worker.scratch.written()),
                 false => state.apply(&output.effects),
             };
             applied.map_err(|error| BlockError::Overlay { place, error })?;

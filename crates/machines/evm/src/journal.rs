@@ -170,25 +170,7 @@ impl<'a> Loaded<'a> {
 
     /// Relies on whether the account can pay `amount` now.
     fn rely_can_pay(self, amount: U256) -> Result<(), Halt> {
-        if amount.is_zero() {
-            return Ok(());
-        }
-        let Self { host, handle, account, .. } = self;
-        let now = account.info.balance;
-        let before = host.original(handle)?.unwrap_or_default().balance;
-        // The same bound, on the balance before the transaction.
-        let bound = |bound: U256| {
-            if now >= before {
-                bound.saturating_sub(now - before)
-            } else {
-                bound.saturating_add(before - now)
-            }
-        };
-        if amount <= now {
-            host.rely_balance(handle, bound(amount), U256::MAX)
-        } else {
-            host.rely_balance(handle, U256::ZERO, bound(amount - U256::ONE))
-        }
+        self.host.rely_can_pay(self.handle, &self.account.info.balance, &amount)
     }
 
     /// Relies on whether the account is empty now, or, before EIP-161, on
@@ -399,8 +381,10 @@ impl<'h> JournalTr for SessionJournal<'h> {
         address: Address,
     ) -> Result<StateLoad<AccountLoad>, DatabaseError> {
         let loaded = self.inner.load_account_delegated(&mut self.database, address)?;
-        self.rely_code(address)?;
-        self.rely_emptiness(address)?;
+        if let Some(found) = self.loaded(address)? {
+            found.host.rely_code(found.handle)?;
+            found.rely_emptiness()?;
+        }
         Ok(loaded)
     }
 

@@ -3,7 +3,7 @@
 
 use crate::{
     KIND,
-    account::{account, code_hash, code_ref},
+    account::{account, code_ref},
     block::{BlockInput, Environment},
     database::KernelDatabase,
     executor::{Error, Executor},
@@ -254,12 +254,10 @@ impl EvmSession {
                 destroy(database.0, handle)?;
                 continue;
             }
-            let now = database.0.peek(handle)?.unwrap_or_default();
-            if account.is_created() || account.info.code_hash != code_hash(now.code) {
+            if account.is_created() || !database.0.restate(handle, &record(account))? {
                 created.push((handle, account));
                 continue;
             }
-            write_cells(database.0, handle, account, &now)?;
             write_slots(database.0, handle, account, false)?;
             settle_existence(database.0, handle, account, clears_empty)?;
         }
@@ -309,29 +307,19 @@ fn in_order(
     Ok(accounts)
 }
 
-/// Writes balance, nonce and code where they differ from the kernel's.
-fn write_account(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
-    let now = host.peek(handle)?.unwrap_or_default();
-    write_cells(host, handle, account, &now)
+/// An account's cells in the kernel's words.
+fn record(account: &EvmAccount) -> AccountRecord {
+    let info = &account.info;
+    AccountRecord { balance: info.balance, sequence: info.nonce, code: code_ref(info.code_hash) }
 }
 
-/// The same, given the kernel's record.
-fn write_cells(
-    host: &mut dyn Host,
-    handle: Account,
-    account: &EvmAccount,
-    now: &AccountRecord,
-) -> Result<(), Halt> {
+/// Writes balance, nonce and code where they differ from the kernel's.
+fn write_account(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
     let info = &account.info;
-    if info.balance > now.balance {
-        host.credit(handle, info.balance - now.balance)?;
-    } else if info.balance < now.balance {
-        host.debit(handle, now.balance - info.balance)?;
-    }
-    if info.nonce != now.sequence {
-        host.set_sequence(handle, info.nonce)?;
-    }
-    if info.code_hash != code_hash(now.code) {
+    let mut record = record(account);
+    if !host.restate(handle, &record)? {
+        record.code = host.peek(handle)?.unwrap_or_default().code;
+        host.restate(handle, &record)?;
         let code = code_ref(info.code_hash).zip(info.code.as_ref()).map(|(reference, code)| {
             let shared = Code::new(code.original_bytes());
             let _ = shared.prepared(|_| code.clone());

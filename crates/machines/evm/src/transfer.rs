@@ -26,7 +26,7 @@ pub(crate) fn transfer(
     tx: &TxEnv,
     host: &mut dyn Host,
 ) -> Result<Option<Receipt>, Halt> {
-    let Some(Terms { to, most, price, tip }) = Terms::of(environment, tx) else { return Ok(None) };
+    let Some(Terms { to, most, fee, tip }) = Terms::of(environment, tx) else { return Ok(None) };
     let from = host.account(&account(tx.caller))?;
     let Some(sender) = host.peek(from)? else { return Ok(None) };
     if sender.code.is_some() || sender.sequence != tx.nonce || sender.balance < most {
@@ -41,19 +41,18 @@ pub(crate) fn transfer(
     host.rely_code(from)?;
     host.rely_balance(from, most, U256::MAX)?;
     host.rely_code(to)?;
-    let gas = U256::from(GAS);
     host.set_sequence(from, tx.nonce.saturating_add(1))?;
     // Not more than `most`, so that it is there and does not overflow.
-    if !host.debit(from, tx.value.saturating_add(gas.saturating_mul(U256::from(price))))? {
+    if !host.debit(from, tx.value.saturating_add(U256::from(fee)))? {
         return Err(Halt::Fault("a balance that was there is not".into()));
     }
     host.credit(to, tx.value)?;
     let beneficiary = host.block().beneficiary;
     let beneficiary = host.account(&account(address(&beneficiary)))?;
-    host.credit(beneficiary, gas.saturating_mul(U256::from(tip)))?;
-    let base_fee = price.saturating_sub(tip);
-    if base_fee > 0 {
-        host.burn(gas.saturating_mul(U256::from(base_fee)))?;
+    host.credit(beneficiary, U256::from(tip))?;
+    let burnt = fee.saturating_sub(tip);
+    if burnt > 0 {
+        host.burn(U256::from(burnt))?;
     }
     host.charge(Meter::Compute, GAS)?;
     Ok(Some(Receipt {
@@ -71,8 +70,8 @@ struct Terms {
     to: Address,
     /// What the sender must have.
     most: U256,
-    /// What a unit of gas costs the sender.
-    price: u128,
+    /// What the sender pays for gas.
+    fee: u128,
     /// What of it is the beneficiary's.
     tip: u128,
 }
@@ -106,8 +105,10 @@ impl Terms {
         }
         let price = tx.effective_gas_price(base_fee);
         let tip = if spec >= SpecId::LONDON { price.checked_sub(base_fee)? } else { price };
-        let most = tx.max_balance_spending().ok()?;
+        let most = u128::from(tx.gas_limit).checked_mul(tx.gas_price)?;
+        let most = U256::from(most).checked_add(tx.value)?;
+        let (fee, tip) = (price.checked_mul(GAS.into())?, tip.checked_mul(GAS.into())?);
         // The beneficiary is touched too.
-        (tip > 0 && price <= tx.gas_price).then_some(Self { to, most, price, tip })
+        (tip > 0 && price <= tx.gas_price).then_some(Self { to, most, fee, tip })
     }
 }
