@@ -7,6 +7,7 @@
 mod conformance;
 mod fetch;
 mod fuzz;
+mod node;
 mod output;
 mod run;
 mod schedule;
@@ -30,6 +31,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Node(Box<node::NodeOptions>),
     Run(run::Run),
     Fetch(fetch::Fetch),
     Conformance(conformance::Conformance),
@@ -38,7 +40,15 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let arguments = match node::with_config_file::<Cli>(std::env::args_os().collect()) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            output::error(&error);
+            return ExitCode::from(2);
+        }
+    };
+    let result = match Cli::parse_from(arguments).command {
+        Command::Node(node) => node.run(),
         Command::Run(run) => run.run(),
         Command::Fetch(fetch) => fetch.run(),
         Command::Conformance(conformance) => conformance.run(),

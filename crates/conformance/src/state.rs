@@ -179,7 +179,7 @@ fn execute_in_blocks(
         let text = |output: Option<&TransactionOutput>| format!("{output:?}");
         return Err(Difference::new("in a block of its own", text(alone), text(found)));
     }
-    if let Some(Transaction { env }) = transaction.payload() {
+    if let Some(Transaction { env, .. }) = transaction.payload() {
         let power = Unsigned::for_simulation();
         let again = (0..REPEATED).map(|count| {
             let nonce = env.nonce.saturating_add(count);

@@ -109,6 +109,13 @@ impl<'a> Overlay<'a> {
         self.cells.storages.entry(account).or_default().slots.insert(key, value);
     }
 
+    /// Empties all slots of an account.
+    pub fn reset_storage(&mut self, account: AccountId) {
+        let storage = self.cells.storages.entry(account).or_default();
+        storage.reset = true;
+        storage.slots.clear();
+    }
+
     /// Adds a code under its hash, which is the caller's to have checked.
     pub fn insert_code(&mut self, hash: B256, code: Arc<Code>) {
         self.cells.codes.insert(hash, code);
@@ -149,9 +156,7 @@ impl<'a> Overlay<'a> {
     /// Applies all of the effects but the accounts' records.
     fn apply_others(&mut self, effects: &Effects) -> Result<(), OverlayError> {
         for account in effects.accounts.iter_packed().filter(PackedAccount::storage_reset) {
-            let storage = self.cells.storages.entry(account.account()).or_default();
-            storage.reset = true;
-            storage.slots.clear();
+            self.reset_storage(account.account());
         }
         for slot in &effects.slots {
             let Some(write) = &slot.write else { continue };

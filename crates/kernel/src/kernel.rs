@@ -51,6 +51,22 @@ impl Scratch {
         self.journal.written()
     }
 
+    /// Takes a machine's session out between transactions: for the machine
+    /// itself, which may look at what the last one left.
+    pub fn take_session(&mut self, machine: MachineKind) -> Option<Box<dyn Session>> {
+        let mut sessions = self.sessions.iter_mut();
+        sessions.find(|(known, _)| *known == machine)?.1.take()
+    }
+
+    /// Gives a machine's session back, with what the machine wants to find in it
+    /// in the next transaction, which clears it first.
+    pub fn put_session(&mut self, machine: MachineKind, session: Box<dyn Session>) {
+        match self.sessions.iter_mut().find(|(known, _)| *known == machine) {
+            Some((_, slot)) => *slot = Some(session),
+            None => self.sessions.push((machine, Some(session))),
+        }
+    }
+
     /// The same accounts as the view gave them.
     pub fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
         self.journal.originals()

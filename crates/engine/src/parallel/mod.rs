@@ -67,6 +67,8 @@ const MOST_CHUNK_GAS: u64 = 4_000_000;
 std::thread_local! {
     /// The memory of a worker, kept from block to block.
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    /// What executes blocks that are too small to share out.
+    static SEQUENTIAL: RefCell<Sequential> = RefCell::new(Sequential::new());
 }
 
 /// Executes blocks on the calling thread and a pool of others that lives as
@@ -76,8 +78,6 @@ pub struct Parallel {
     threads: u32,
     least_gas: u64,
     least_chunk_gas: Option<u64>,
-    sequential: Sequential,
-    scratch: Scratch,
     shards: Shards,
     drafts: Mutex<Vec<Draft>>,
     cells: Mutex<Vec<Cells>>,
@@ -154,8 +154,6 @@ impl Parallel {
             threads: count,
             least_gas: LEAST_GAS,
             least_chunk_gas: None,
-            sequential: Sequential::new(),
-            scratch: Scratch::default(),
             shards: Shards::new(),
             drafts: Mutex::default(),
             cells: Mutex::default(),
@@ -258,7 +256,8 @@ impl Parallel {
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
         let small = transactions == 0 || gas < self.least_gas;
         if self.threads == 1 || small || u32::try_from(transactions).is_err() {
-            let built = self.sequential.run(machines, view, block, policy)?;
+            let built =
+                SEQUENTIAL.with(|engine| engine.borrow_mut().run(machines, view, block, policy))?;
             observer.begun(&built.output.begin);
             for (index, output) in built.output.transactions.iter().enumerate() {
                 observer.committed(index, output);
@@ -269,7 +268,8 @@ impl Parallel {
             return Ok((built, statistics));
         }
         let mut base = Overlay::over(view);
-        let begun = begin(machines, block, &mut base, &mut self.scratch)?;
+        let begun =
+            SCRATCH.with(|scratch| begin(machines, block, &mut base, &mut scratch.borrow_mut()))?;
         observer.begun(&begun.begin);
         let least = self.least_chunk_gas.unwrap_or(LEAST_CHUNK_GAS.min(self.least_gas));
         let chunks = chunks(block, gas, self.threads, least);
@@ -307,7 +307,9 @@ impl Parallel {
         let mut built = assembly.built;
         let output = &mut built.output;
         let mut state = Overlay::over(&memory);
-        output.end = end(machines, block, &mut state, &mut self.scratch, &output.transactions)?;
+        output.end = SCRATCH.with(|scratch| {
+            end(machines, block, &mut state, &mut scratch.borrow_mut(), &output.transactions)
+        })?;
         observer.ended(&output.end);
         Ok((built, Statistics { transactions, executions, chunks, sequential: false }))
     }

@@ -2,6 +2,7 @@ use crate::{
     KIND,
     account::address,
     spec::{ChainSpec, Fork, SpecError},
+    transaction::Waiver,
 };
 use alloc::{boxed::Box, vec::Vec};
 use alloy_consensus::Header;
@@ -9,7 +10,7 @@ use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{B256, U256};
 use polity_kernel::{BlockContext, Inputs};
 use revm::{
-    context::{BlockEnv, CfgEnv},
+    context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::block::BlobExcessGasAndPrice,
     interpreter::{GasTable, instructions::gas_table_spec},
 };
@@ -28,6 +29,8 @@ pub struct BlockInput {
     pub parent_total_difficulty: Option<U256>,
     /// Excess blob gas (EIP-4844), from Cancun on.
     pub excess_blob_gas: Option<u64>,
+    /// The price of blob gas, where it is not the one that the excess gives.
+    pub blob_base_fee: Option<u128>,
     /// The hash of the parent block.
     pub parent_hash: B256,
     /// The root of the parent beacon block (EIP-4788), from Cancun on.
@@ -56,6 +59,7 @@ impl BlockInput {
             difficulty: header.difficulty,
             parent_total_difficulty: None,
             excess_blob_gas: header.excess_blob_gas,
+            blob_base_fee: None,
             parent_hash: header.parent_hash,
             parent_beacon_root: header.parent_beacon_block_root,
             withdrawals,
@@ -107,11 +111,35 @@ impl Environment {
             difficulty: input.difficulty,
             prevrandao: (fork >= Fork::Paris).then_some(context.randomness),
             blob_excess_gas_and_price: fraction.map(|fraction| {
-                BlobExcessGasAndPrice::new(input.excess_blob_gas.unwrap_or_default(), fraction)
+                let excess = input.excess_blob_gas.unwrap_or_default();
+                let blobs = BlobExcessGasAndPrice::new(excess, fraction);
+                let blob_gasprice = input.blob_base_fee.unwrap_or(blobs.blob_gasprice);
+                BlobExcessGasAndPrice { blob_gasprice, ..blobs }
             }),
             slot_num: 0,
         };
         let gas_table = Box::new(gas_table_spec(spec_id));
         Ok(Self { cfg, block, gas_table })
+    }
+
+    /// The environment of one transaction that is spared some checks.
+    pub(crate) fn waive(&self, waiver: Waiver, tx: &TxEnv) -> Self {
+        let mut own = self.clone();
+        own.cfg.disable_nonce_check |= waiver.nonce;
+        own.cfg.disable_eip3607 |= waiver.sender_code;
+        if waiver.gas_limits {
+            own.cfg.disable_block_gas_limit = true;
+            own.cfg.tx_gas_limit_cap = Some(u64::MAX);
+        }
+        if waiver.price && tx.gas_price == 0 {
+            own.block.basefee = 0;
+        }
+        if waiver.price
+            && tx.max_fee_per_blob_gas == 0
+            && let Some(blobs) = &mut own.block.blob_excess_gas_and_price
+        {
+            blobs.blob_gasprice = 0;
+        }
+        own
     }
 }

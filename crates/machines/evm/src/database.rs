@@ -12,12 +12,12 @@ use revm::{
 
 /// revm's database over the kernel's host. revm's account ids are the kernel's
 /// account handles.
-pub(crate) struct KernelDatabase<'h>(pub(crate) &'h mut dyn Host);
+pub struct KernelDatabase<'h>(pub(crate) &'h mut dyn Host);
 
 /// A [`Halt`] on its way through revm.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
-pub(crate) struct DatabaseError(#[from] pub(crate) Halt);
+pub struct DatabaseError(#[from] pub(crate) Halt);
 
 impl DBErrorMarker for DatabaseError {}
 

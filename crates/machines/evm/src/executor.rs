@@ -5,8 +5,10 @@ use crate::{
     block::Environment,
     database::{DatabaseError, KernelDatabase},
     hashing::instructions,
+    inspect::Inspect,
     journal::SessionJournal,
 };
+use alloc::boxed::Box;
 use polity_kernel::Halt;
 use revm::{
     context::{
@@ -15,21 +17,22 @@ use revm::{
     context_interface::{
         JournalTr,
         context::ContextError,
-        result::{EVMError, HaltReason, InvalidTransaction},
+        result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
         transaction::AuthorizationTr,
     },
     handler::{
         EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, FrameTr, Handler,
         evm::FrameInitResult, instructions::InstructionProvider, pre_execution,
     },
+    inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector},
     interpreter::{
         FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable,
         interpreter::EthInterpreter, interpreter_action::FrameInit,
     },
 };
 
-/// revm's context over the session's journal.
-pub(crate) type SessionContext<'h> = Context<
+/// revm's context over the session's journal: what an inspector is shown.
+pub type SessionContext<'h> = Context<
     &'h BlockEnv,
     &'h TxEnv,
     &'h CfgEnv,
@@ -70,16 +73,35 @@ impl<'h> InstructionProvider for Instructions<'h> {
 
 /// An EVM for one entry of the machine.
 pub(crate) struct Executor<'h>(
-    Evm<SessionContext<'h>, (), Instructions<'h>, EthPrecompiles, Frame>,
+    Evm<SessionContext<'h>, Inspection, Instructions<'h>, EthPrecompiles, Frame>,
 );
+
+/// Who looks on. That nobody does is decided once per entry, so that it costs
+/// an execution nothing.
+pub(crate) struct Inspection {
+    inspector: Box<dyn Inspect>,
+    present: bool,
+}
+
+impl Inspection {
+    fn new(inspector: Option<Box<dyn Inspect>>) -> Self {
+        let present = inspector.is_some();
+        // Of no size, so that nothing is allocated.
+        Self { inspector: inspector.unwrap_or_else(|| Box::new(NoOpInspector)), present }
+    }
+
+    fn into_inspector(self) -> Option<Box<dyn Inspect>> {
+        self.present.then_some(self.inspector)
+    }
+}
 
 impl<'h> Executor<'h> {
     pub(crate) fn new(
         environment: &'h Environment,
         tx: &'h TxEnv,
         mut journal: SessionJournal<'h>,
-        local: LocalContext,
-        frame_stack: FrameStack<Frame>,
+        Memory { local, frames }: Memory,
+        inspector: Option<Box<dyn Inspect>>,
     ) -> Self {
         let spec = environment.cfg.spec;
         journal.set_spec_id(spec);
@@ -93,20 +115,45 @@ impl<'h> Executor<'h> {
                 local,
                 error: Ok(()),
             },
-            inspector: (),
+            inspector: Inspection::new(inspector),
             instruction: Instructions {
                 gas: &environment.gas_table,
                 _context: core::marker::PhantomData,
             },
             precompiles: EthPrecompiles::new(spec),
-            frame_stack,
+            frame_stack: frames,
         })
     }
 
-    /// What outlives the entry: a fault that revm could not pass on, and memory.
-    pub(crate) fn into_parts(self) -> (Option<Halt>, LocalContext, FrameStack<Frame>) {
-        (self.0.ctx.journaled_state.fault, self.0.ctx.local, self.0.frame_stack)
+    /// What outlives the entry: a fault that revm could not pass on, memory, and
+    /// who looked on.
+    pub(crate) fn into_parts(self) -> (Option<Halt>, Memory, Option<Box<dyn Inspect>>) {
+        let memory = Memory { local: self.0.ctx.local, frames: self.0.frame_stack };
+        (self.0.ctx.journaled_state.fault, memory, self.0.inspector.into_inspector())
     }
+
+    /// Executes the transaction.
+    pub(crate) fn transact(&mut self) -> Result<ExecutionResult, Error> {
+        let mut handler = SessionHandler(core::marker::PhantomData);
+        if self.0.inspector.present { handler.inspect_run(self) } else { handler.run(self) }
+    }
+
+    /// Executes a frame and those that it opens.
+    pub(crate) fn run_frame(&mut self, frame: FrameInit) -> Result<FrameResult, Error> {
+        let mut handler = SessionHandler(core::marker::PhantomData);
+        if self.0.inspector.present {
+            handler.inspect_run_exec_loop(self, frame)
+        } else {
+            handler.run_exec_loop(self, frame)
+        }
+    }
+}
+
+/// Memory that is reused from entry to entry.
+#[derive(Default)]
+pub(crate) struct Memory {
+    local: LocalContext,
+    frames: FrameStack<Frame>,
 }
 
 impl<'h> EvmTr for Executor<'h> {
@@ -157,6 +204,38 @@ impl<'h> EvmTr for Executor<'h> {
     }
 }
 
+impl<'h> InspectorEvmTr for Executor<'h> {
+    type Inspector = Box<dyn Inspect>;
+
+    fn all_inspector(
+        &self,
+    ) -> (
+        &Self::Context,
+        &Self::Instructions,
+        &Self::Precompiles,
+        &FrameStack<Frame>,
+        &Self::Inspector,
+    ) {
+        let evm = &self.0;
+        let inspector = &evm.inspector.inspector;
+        (&evm.ctx, &evm.instruction, &evm.precompiles, &evm.frame_stack, inspector)
+    }
+
+    fn all_mut_inspector(
+        &mut self,
+    ) -> (
+        &mut Self::Context,
+        &mut Self::Instructions,
+        &mut Self::Precompiles,
+        &mut FrameStack<Frame>,
+        &mut Self::Inspector,
+    ) {
+        let evm = &mut self.0;
+        let inspector = &mut evm.inspector.inspector;
+        (&mut evm.ctx, &mut evm.instruction, &mut evm.precompiles, &mut evm.frame_stack, inspector)
+    }
+}
+
 /// revm's handler, with notes on what its steps rely on.
 pub(crate) struct SessionHandler<'h>(pub(crate) core::marker::PhantomData<fn(Executor<'h>)>);
 
@@ -199,4 +278,8 @@ impl<'h> Handler for SessionHandler<'h> {
         }
         pre_execution::apply_eip7702_auth_list(evm.ctx(), gas)
     }
+}
+
+impl InspectorHandler for SessionHandler<'_> {
+    type IT = EthInterpreter;
 }

@@ -38,6 +38,7 @@ use revm::{
             account::JournaledAccount,
         },
     },
+    inspector::JournalExt,
     primitives::{StorageKey, StorageValue, hardfork::SpecId},
     state::{Account, EvmState},
 };
@@ -47,7 +48,8 @@ use revm::{
 /// revert undoes it.
 pub(crate) type Burns = Vec<(usize, U256)>;
 
-pub(crate) struct SessionJournal<'h> {
+/// revm's journal of one transaction, over the kernel's host.
+pub struct SessionJournal<'h> {
     database: KernelDatabase<'h>,
     inner: &'h mut JournalInner<JournalEntry>,
     burns: &'h mut Burns,
@@ -479,6 +481,12 @@ impl<'h> JournalTr for SessionJournal<'h> {
             loaded.rely_emptiness().map_err(DatabaseError)?;
         }
         Ok(AccountInfoLoad::new(&account.info, is_cold, is_empty))
+    }
+}
+
+impl JournalExt for SessionJournal<'_> {
+    fn journal(&self) -> &[JournalEntry] {
+        &self.inner.journal
     }
 }
 

@@ -18,10 +18,13 @@ mod block;
 mod database;
 mod executor;
 mod hashing;
+mod inspect;
 mod invalid;
 mod journal;
 mod machine;
+mod reader;
 mod session;
+mod simulate;
 mod transaction;
 mod transfer;
 
@@ -34,5 +37,9 @@ pub mod spec;
 
 pub use account::{KIND, account, address, code_ref};
 pub use block::BlockInput;
+pub use executor::SessionContext;
+pub use inspect::Inspect;
 pub use machine::{Evm, logs};
-pub use transaction::{Transaction, Unsigned, decode_envelope};
+pub use reader::{StateFault, StateReader};
+pub use simulate::{Simulated, SimulationError, Simulator};
+pub use transaction::{Transaction, Unsigned, Waiver, decode_envelope};

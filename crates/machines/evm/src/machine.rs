@@ -1,14 +1,14 @@
 use crate::{
     KIND, account,
     account::address,
-    block::BlockInput,
+    block::{BlockInput, Environment},
     dao,
     executor::{Error, SessionHandler},
     invalid::invalid,
     receipt, rewards,
     session::{EvmSession, emit},
     spec::{ChainSpec, Fork},
-    transaction::{Transaction, decode_bytes, decode_envelope},
+    transaction::{Transaction, Waiver, decode_bytes, decode_envelope},
     transfer::transfer,
 };
 use alloc::{
@@ -32,7 +32,7 @@ use polity_kernel::{
 use polity_types::{Event, MachineKind, Meter, Receipt, Resources, Status};
 use revm::{
     bytecode::Bytecode,
-    context::TxEnv,
+    context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::{
         Block as _, ContextTr, JournalTr, LocalContextTr, Transaction as _,
         context::take_error,
@@ -64,6 +64,17 @@ impl Evm {
     /// The chain's rules.
     pub fn spec(&self) -> &ChainSpec {
         &self.spec
+    }
+
+    /// The rules and the environment of a block in revm's form, for who shows
+    /// them to tools of revm's.
+    ///
+    /// # Errors
+    /// A block without an input for this machine, or a fork that revm lacks.
+    pub fn environment(&self, block: &BlockContext) -> Result<(CfgEnv, BlockEnv), Halt> {
+        let environment = Environment::new(&self.spec, block, self.input(block)?)
+            .map_err(|error| Halt::Fault(format!("block {}: {error}", block.number)))?;
+        Ok((environment.cfg, environment.block))
     }
 
     fn input<'b>(&self, block: &'b BlockContext) -> Result<&'b BlockInput, Halt> {
@@ -99,7 +110,7 @@ impl Evm {
             ..TxEnv::default()
         };
         let mut session = EvmSession::take(host);
-        let result = session.execute(&self.spec, host, &tx, |executor| {
+        let result = session.execute(&self.spec, host, &tx, Waiver::NONE, |executor| {
             SessionHandler(PhantomData).run_system_call(executor)
         })?;
         let result = result.map_err(|error| fault(&error))?;
@@ -134,20 +145,33 @@ impl Evm {
         tx: &Transaction,
         host: &mut dyn Host,
     ) -> Result<Transacted, Halt> {
-        if let Some(receipt) = transfer(session.environment(&self.spec, host)?, &tx.env, host)? {
+        // Who wants to look on, or to be spared a check, is for revm.
+        if session.probe.is_none()
+            && tx.waiver().is_none()
+            && let Some(receipt) = transfer(session.environment(&self.spec, host)?, &tx.env, host)?
+        {
             return Ok(Transacted::Included(receipt));
         }
-        let run = session.execute(&self.spec, host, &tx.env, |executor| {
-            let result = SessionHandler(PhantomData).run(executor)?;
+        let run = session.execute(&self.spec, host, &tx.env, tx.waiver(), |executor| {
+            let result = executor.transact()?;
             let ctx = executor.ctx_ref();
             let blob_price = ctx.block().blob_gasprice().unwrap_or_default();
             Ok((result, ctx.block().basefee, blob_price))
         })?;
         let (result, base_fee, blob_price) = match run {
             Ok(run) => run,
-            Err(Error::Transaction(error)) => return Ok(Transacted::Invalid(invalid(&error))),
+            Err(Error::Transaction(error)) => {
+                let refusal = invalid(&error);
+                if let Some(probe) = &mut session.probe {
+                    probe.verdict = Some(Err(error));
+                }
+                return Ok(Transacted::Invalid(refusal));
+            }
             Err(error) => return Err(fault(&error)),
         };
+        if let Some(probe) = &mut session.probe {
+            probe.verdict = Some(Ok(result.clone()));
+        }
         let gas_used = result.tx_gas_used();
         let blob_gas = tx.blob_gas();
         session.burn(
@@ -298,7 +322,7 @@ impl Machine for Evm {
         };
         let mut session = EvmSession::take(host);
         let entered = session.refresh(host).and_then(|()| {
-            session.execute(&self.spec, host, &tx, |executor| {
+            session.execute(&self.spec, host, &tx, Waiver::NONE, |executor| {
                 SessionHandler(PhantomData).load_accounts(executor)?;
                 let ctx = executor.ctx();
                 let memory =
@@ -315,7 +339,7 @@ impl Machine for Evm {
                 let inputs = call_inputs(&call, target, address(&call.caller), gas_limit, code);
                 let frame =
                     FrameInit { depth: 0, memory, frame_input: FrameInput::Call(Box::new(inputs)) };
-                let result = SessionHandler(PhantomData).run_exec_loop(executor, frame);
+                let result = executor.run_frame(frame);
                 executor.ctx().local_mut().clear();
                 executor.frame_stack().clear();
                 // What the state could not answer ends the run, not the frame.

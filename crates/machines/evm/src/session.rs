@@ -6,10 +6,12 @@ use crate::{
     account::{account, code_ref},
     block::{BlockInput, Environment},
     database::KernelDatabase,
-    executor::{Error, Executor},
+    executor::{Error, Executor, Memory},
     hashing::Hashes,
+    inspect::Probe,
     journal::{Burns, SessionJournal, undo_burns},
     spec::ChainSpec,
+    transaction::Waiver,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use alloy_primitives::{Address, Log, U256};
@@ -19,14 +21,12 @@ use polity_types::{AccountId, AccountRecord, Event, LocalKey, Value};
 use revm::{
     JournalEntry,
     context::{
-        FrameStack, LocalContext, TxEnv,
+        TxEnv,
         journal::{JournalInner, warm_addresses::WarmAddresses},
     },
     context_interface::journaled_state::{JournalCheckpoint, entry::JournalEntryTr},
-    handler::EthFrame,
-    interpreter::interpreter::EthInterpreter,
     primitives::hardfork::SpecId,
-    state::{Account as EvmAccount, TransactionId},
+    state::{Account as EvmAccount, EvmState, TransactionId},
 };
 
 /// Above this many entries a transaction's tables are given back instead of
@@ -40,13 +40,14 @@ pub(crate) struct EvmSession {
     inner: JournalInner<JournalEntry>,
     burns: Burns,
     hashes: Hashes,
-    /// Absent while an executor has them: an empty one would allocate.
-    local: Option<LocalContext>,
-    frames: Option<FrameStack<EthFrame<EthInterpreter>>>,
+    /// Absent while an executor has it: an empty one would allocate.
+    memory: Option<Memory>,
     environment: Option<(BlockKey, Environment)>,
     marks: Vec<JournalCheckpoint>,
     /// Whether another machine called in this transaction.
     called: bool,
+    /// What a simulation wants to know of the next transaction.
+    pub(crate) probe: Option<Box<Probe>>,
 }
 
 /// Tells whether a block is the one that an environment was made for. Rules and
@@ -121,8 +122,19 @@ impl Session for EvmSession {
 impl EvmSession {
     /// Takes the session out of the host, or opens one.
     pub(crate) fn take(host: &mut dyn Host) -> Box<Self> {
-        let session = host.session().take().map(|session| session as Box<dyn Any>);
+        Self::known(host.session().take())
+    }
+
+    /// The session as this machine's own, or a new one.
+    pub(crate) fn known(session: Option<Box<dyn Session>>) -> Box<Self> {
+        let session = session.map(|session| session as Box<dyn Any>);
         session.and_then(|session| session.downcast().ok()).unwrap_or_default()
+    }
+
+    /// The accounts and slots of the transaction that was settled last, as revm
+    /// hands them out.
+    pub(crate) fn finalize(&mut self) -> EvmState {
+        self.inner.finalize()
     }
 
     /// Gives the session back to the host.
@@ -175,21 +187,31 @@ impl EvmSession {
         spec: &Arc<ChainSpec>,
         host: &mut dyn Host,
         tx: &TxEnv,
+        waiver: Waiver,
         run: impl for<'h> FnOnce(&mut Executor<'h>) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Halt> {
         self.enter_block(spec, host)?;
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
+        let own;
+        let environment = if waiver.is_none() {
+            environment
+        } else {
+            own = environment.waive(waiver, tx);
+            &own
+        };
         let Self { inner, burns, hashes, .. } = self;
         let journal = SessionJournal::with(KernelDatabase(host), inner, burns, hashes);
-        let local = self.local.take().unwrap_or_default();
-        let frames = self.frames.take().unwrap_or_default();
-        let mut executor = Executor::new(environment, tx, journal, local, frames);
+        let memory = self.memory.take().unwrap_or_default();
+        let inspector = self.probe.as_mut().and_then(|probe| probe.inspector.take());
+        let mut executor = Executor::new(environment, tx, journal, memory, inspector);
         let result = run(&mut executor);
-        let (fault, local, frames) = executor.into_parts();
-        self.local = Some(local);
-        self.frames = Some(frames);
+        let (fault, memory, inspector) = executor.into_parts();
+        self.memory = Some(memory);
+        if let Some(probe) = &mut self.probe {
+            probe.inspector = inspector;
+        }
         match (fault, result) {
             (Some(halt), _)
             | (None, Err(Error::Database(crate::database::DatabaseError(halt)))) => Err(halt),

@@ -1,4 +1,7 @@
-use crate::{KIND, account, spec::Fork};
+use crate::{
+    KIND, account,
+    spec::{Fork, SpecError},
+};
 use alloc::{format, string::ToString, vec::Vec};
 use alloy_consensus::{
     EthereumTxEnvelope, Transaction as _, TxEip4844, Typed2718, transaction::SignerRecoverable,
@@ -10,6 +13,7 @@ use polity_types::LocalKey;
 use revm::{
     context::TxEnv,
     context_interface::{
+        cfg::gas::calculate_initial_tx_gas_for_tx,
         either::Either,
         transaction::{RecoveredAuthority, RecoveredAuthorization},
     },
@@ -22,12 +26,57 @@ use revm::{
 pub struct Transaction {
     /// revm's form.
     pub env: TxEnv,
+    waiver: Waiver,
 }
 
 impl Transaction {
     /// The blob gas that the transaction takes (EIP-4844).
     pub fn blob_gas(&self) -> u64 {
         DATA_GAS_PER_BLOB.saturating_mul(self.env.blob_hashes.len() as u64)
+    }
+
+    /// The least gas limit with which the transaction may be in a block of this
+    /// fork: what it pays before it runs, and the floor of EIP-7623.
+    ///
+    /// # Errors
+    /// The fork has no rules yet.
+    pub fn intrinsic_gas(&self, fork: Fork) -> Result<u64, SpecError> {
+        let gas = calculate_initial_tx_gas_for_tx(&self.env, fork.spec_id()?, None);
+        Ok(gas.initial_total_gas().max(gas.floor_gas()))
+    }
+
+    /// The checks that it is spared: none, where somebody signed it.
+    pub const fn waiver(&self) -> Waiver {
+        self.waiver
+    }
+}
+
+/// The checks that a transaction which nobody signed is spared. Takes effect
+/// only through [`Unsigned::transaction_with`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waiver {
+    /// Whatever the sender's nonce is.
+    pub nonce: bool,
+    /// A contract may send (EIP-3607).
+    pub sender_code: bool,
+    /// More gas than a block has, or than one transaction may have (EIP-7825).
+    pub gas_limits: bool,
+    /// Where the transaction offers no price for gas, or none for blob gas, the
+    /// block asks for none either: so a call is for free, and its contracts see
+    /// base fees of zero. A price that is offered is checked and paid.
+    pub price: bool,
+}
+
+impl Waiver {
+    /// Every check is made.
+    pub const NONE: Self =
+        Self { nonce: false, sender_code: false, gas_limits: false, price: false };
+
+    /// What a call that asks a question is spared (`eth_call`).
+    pub const CALL: Self = Self { nonce: true, sender_code: true, gas_limits: true, price: true };
+
+    pub(crate) fn is_none(self) -> bool {
+        self == Self::NONE
     }
 }
 
@@ -45,7 +94,19 @@ impl Unsigned {
 
     /// A transaction in the name of `env.caller`.
     pub fn transaction(self, env: TxEnv, hash: B256) -> Decoded {
-        decoded(env, hash)
+        decoded(env, hash, Waiver::NONE)
+    }
+
+    /// A transaction in the name of `env.caller` that is spared some checks.
+    pub fn transaction_with(self, env: TxEnv, hash: B256, waiver: Waiver) -> Decoded {
+        decoded(env, hash, waiver)
+    }
+
+    /// A transaction in the name of `caller`, whatever its signature says and even
+    /// if the caller is a contract (EIP-3607).
+    pub fn envelope(self, envelope: &EthereumTxEnvelope<TxEip4844>, caller: Address) -> Decoded {
+        let waiver = Waiver { sender_code: true, ..Waiver::NONE };
+        decoded(environment(envelope, caller), *envelope.tx_hash(), waiver)
     }
 }
 
@@ -88,7 +149,7 @@ pub fn decode_envelope(
         envelope.recover_signer()
     };
     let caller = signer.map_err(|error| DecodeError::Signature(error.to_string()))?;
-    Ok(decoded(environment(envelope, caller), *envelope.tx_hash()))
+    Ok(decoded(environment(envelope, caller), *envelope.tx_hash(), Waiver::NONE))
 }
 
 /// revm's form of a transaction. The authorities of delegations are recovered
@@ -118,7 +179,7 @@ fn environment(envelope: &EthereumTxEnvelope<TxEip4844>, caller: Address) -> TxE
     }
 }
 
-fn decoded(env: TxEnv, hash: B256) -> Decoded {
+fn decoded(env: TxEnv, hash: B256, waiver: Waiver) -> Decoded {
     let mut hints = Vec::new();
     let mut hint = |address: Address, key: Option<LocalKey>| {
         hints.push(Hint { account: account(address), key });
@@ -132,7 +193,8 @@ fn decoded(env: TxEnv, hash: B256) -> Decoded {
             hint(item.address, Some(LocalKey::storage(U256::from_be_bytes(key.0))));
         }
     }
-    Decoded::new(KIND, hash, account(env.caller), env.nonce, env.gas_limit, Transaction { env })
+    let (sender, nonce, gas_limit) = (account(env.caller), env.nonce, env.gas_limit);
+    Decoded::new(KIND, hash, sender, nonce, gas_limit, Transaction { env, waiver })
         .with_hints(hints)
 }
 

@@ -1,0 +1,390 @@
+//! The chain: blocks on an authenticated state.
+//!
+//! A block is built from candidates, executed on the parallel engine, committed
+//! to the state, sealed with the root, and stored. One block is built at a time;
+//! any number of readers see the tip as it was when they asked.
+
+mod block;
+mod error;
+mod seal;
+mod store;
+mod transaction;
+mod view;
+
+use std::{
+    num::NonZeroUsize,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+};
+
+use alloy_consensus::Header;
+use alloy_genesis::Genesis;
+use alloy_primitives::{B256, U256};
+use polity_engine::Parallel;
+use polity_evm::{
+    Evm,
+    genesis::GenesisBlock,
+    spec::{ChainSpec, Fork},
+};
+use polity_kernel::{Invalid, Machines};
+use polity_state::{Changes, History, State, disk};
+use tokio::sync::broadcast;
+
+use crate::genesis;
+
+pub use block::{Block, Included};
+pub use error::ChainError;
+pub use seal::Draft;
+pub use store::{Place, Store, StoreError};
+pub use transaction::{Envelope, Transaction, without_blobs};
+pub use view::ChainView;
+
+/// How many events a slow listener may lag behind before it loses some.
+const EVENTS: usize = 1024;
+
+/// A chain and all that it needs to grow.
+pub struct Chain {
+    spec: ChainSpec,
+    machines: Machines,
+    state: State,
+    store: Store,
+    durable: bool,
+    first: u64,
+    tip: RwLock<Arc<Tip>>,
+    /// Held by whoever changes the chain.
+    engine: Mutex<Parallel>,
+    events: broadcast::Sender<Event>,
+}
+
+/// The end of the chain, and what was edited since.
+#[derive(Clone)]
+pub struct Tip {
+    /// The last block.
+    pub block: Arc<Block>,
+    /// What powers of a development chain changed since.
+    pub edits: Arc<Changes>,
+}
+
+/// What happened to the chain.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A block was added.
+    Added(Arc<Block>),
+    /// Blocks were taken back, the highest first.
+    Removed(Vec<Arc<Block>>),
+}
+
+/// What building a block gave.
+pub struct Built {
+    /// The block.
+    pub block: Arc<Block>,
+    /// Candidates that are not in it, and why they could not be there at all;
+    /// `None` for those that had no room.
+    pub left_out: Vec<(Arc<Transaction>, Option<Invalid>)>,
+}
+
+/// Where a chain keeps its blocks and its state.
+#[derive(Clone, Copy, Debug)]
+pub enum Storage<'a> {
+    /// Nowhere: it ends with the process.
+    Memory,
+    /// In a folder.
+    Folder(&'a Path),
+}
+
+impl Chain {
+    /// Opens the chain of a genesis file: the one that is stored, or a new one.
+    ///
+    /// # Errors
+    /// The file contradicts itself, or the folder cannot be opened or holds
+    /// another chain.
+    pub fn open(
+        genesis: &Genesis,
+        storage: Storage<'_>,
+        history: History,
+        threads: NonZeroUsize,
+    ) -> Result<Self, ChainError> {
+        let GenesisBlock { spec, header, alloc } = genesis::block(genesis)?;
+        let (state, store, durable) = match storage {
+            Storage::Memory => {
+                let backend = Arc::new(polity_state::Memory::new());
+                (State::open(backend, history)?, Store::in_memory(spec.chain_id)?, false)
+            }
+            Storage::Folder(folder) => {
+                let backend = open_disk(&folder.join("state"), spec.chain_id)?;
+                let store = Store::open(&folder.join("blocks.redb"), spec.chain_id)?;
+                (State::open(Arc::new(backend), history)?, store, true)
+            }
+        };
+        let machines = Machines::default().with(Evm::new(spec.clone()))?;
+        let first = header.number;
+        let block = match store.head()? {
+            None => begin(&state, &store, header, &alloc)?,
+            Some(head) => resume(&state, &store, head, &header)?,
+        };
+        let (events, _) = broadcast::channel(EVENTS);
+        Ok(Self {
+            spec,
+            machines,
+            state,
+            store,
+            durable,
+            first,
+            tip: RwLock::new(Arc::new(Tip { block, edits: Arc::default() })),
+            engine: Mutex::new(Parallel::new(threads)?),
+            events,
+        })
+    }
+
+    /// The rules.
+    pub const fn spec(&self) -> &ChainSpec {
+        &self.spec
+    }
+
+    /// The machines.
+    pub const fn machines(&self) -> &Machines {
+        &self.machines
+    }
+
+    /// The authenticated state.
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The height of the first block.
+    pub const fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// The end of the chain.
+    pub fn tip(&self) -> Arc<Tip> {
+        self.tip.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The last block.
+    pub fn head(&self) -> Arc<Block> {
+        self.tip().block.clone()
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// The rules of a block.
+    pub fn fork(&self, header: &Header) -> Fork {
+        self.spec.fork_at(header.number, header.timestamp)
+    }
+
+    /// The latest state, edits included.
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn latest(&self) -> Result<ChainView, ChainError> {
+        self.view_of(&self.tip())
+    }
+
+    /// The state at the end of the chain as `tip` says it.
+    ///
+    /// # Errors
+    /// The state failed, or the block was taken back.
+    pub fn view_of(&self, tip: &Tip) -> Result<ChainView, ChainError> {
+        let state = self.state.view_at(tip.block.number())?;
+        Ok(ChainView::new(state, tip.edits.clone()))
+    }
+
+    /// The state after a block.
+    ///
+    /// # Errors
+    /// There is no such block, or its state is not kept.
+    pub fn state_at(&self, number: u64) -> Result<ChainView, ChainError> {
+        let tip = self.tip();
+        if tip.block.number() == number {
+            return self.view_of(&tip);
+        }
+        Ok(ChainView::new(self.state.view_at(number)?, Arc::default()))
+    }
+
+    /// The block at a height.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, ChainError> {
+        let tip = self.tip();
+        if tip.block.number() == number {
+            return Ok(Some(tip.block.clone()));
+        }
+        Ok(self.store.block(number)?)
+    }
+
+    /// The block with a hash.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn block_by_hash(&self, hash: &B256) -> Result<Option<Arc<Block>>, ChainError> {
+        let tip = self.tip();
+        if tip.block.hash == *hash {
+            return Ok(Some(tip.block.clone()));
+        }
+        match self.store.number(hash)? {
+            Some(number) => self.block(number),
+            None => Ok(None),
+        }
+    }
+
+    /// The block that a transaction is in, and its index there.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn transaction(&self, hash: &B256) -> Result<Option<(Arc<Block>, usize)>, ChainError> {
+        let Some((number, index)) = self.store.place(hash)? else { return Ok(None) };
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        Ok(self.block(number)?.map(|block| (block, index)))
+    }
+
+    /// The store of blocks.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Changes the latest state outside of any block. The next block takes it
+    /// over.
+    ///
+    /// # Errors
+    /// Those of `edit`; nothing is changed then.
+    pub fn edit<E: From<ChainError>>(
+        &self,
+        _: &crate::dev::Powers,
+        edit: impl FnOnce(&mut Changes, &ChainView) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let _engine = self.engine();
+        let tip = self.tip();
+        let view = self.view_of(&tip)?;
+        let mut edits = Changes::clone(&tip.edits);
+        edit(&mut edits, &view)?;
+        self.set_tip(Tip { block: tip.block.clone(), edits: Arc::new(edits) });
+        Ok(())
+    }
+
+    /// Goes back to an earlier end of the chain.
+    ///
+    /// # Errors
+    /// It is no earlier end of this chain, or its state is not kept.
+    pub fn go_back(&self, _: &crate::dev::Powers, to: &Tip) -> Result<(), ChainError> {
+        let mut engine = self.engine();
+        let number = to.block.number();
+        let head = self.head().number();
+        if self.block(number)?.is_none_or(|block| block.hash != to.block.hash) {
+            return Err(ChainError::NotAncestor(to.block.hash));
+        }
+        let first = number.saturating_add(1);
+        let mut removed = Vec::new();
+        for number in (first..=head).rev() {
+            removed.extend(self.block(number)?);
+        }
+        if head > number {
+            // Blocks first: a restart in between takes the state back to them.
+            self.store.truncate(number)?;
+            self.state.roll_back(number)?;
+            engine.forget();
+        }
+        self.set_tip(to.clone());
+        if !removed.is_empty() {
+            // Nobody may be listening.
+            let _ = self.events.send(Event::Removed(removed));
+        }
+        Ok(())
+    }
+
+    /// Waits until all blocks would survive a crash.
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn flush(&self) -> Result<(), ChainError> {
+        Ok(self.state.flush()?)
+    }
+
+    fn set_tip(&self, tip: Tip) {
+        *self.tip.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tip);
+    }
+
+    fn engine(&self) -> MutexGuard<'_, Parallel> {
+        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state in a folder, which is made where it is absent.
+fn open_disk(folder: &Path, chain_id: u64) -> Result<disk::Disk, ChainError> {
+    let chain = U256::from(chain_id).into();
+    let options = disk::DiskOptions::default();
+    if folder.exists() {
+        return Ok(disk::Disk::open(folder, Some(chain), &options)?);
+    }
+    std::fs::create_dir_all(folder)
+        .map_err(|error| ChainError::Folder(folder.to_path_buf(), error))?;
+    Ok(disk::Disk::create(folder, chain, &options)?)
+}
+
+/// Makes the first block.
+fn begin(
+    state: &State,
+    store: &Store,
+    mut header: Header,
+    alloc: &[polity_evm::genesis::Allocation],
+) -> Result<Arc<Block>, ChainError> {
+    // A state without a block is of a start that did not get as far as this.
+    let commit = match state.height() {
+        None => state.genesis(header.number, genesis::changes(alloc)?)?,
+        Some(height) if height == header.number => {
+            header.state_root = state.root()?;
+            return put_genesis(state, store, header);
+        }
+        Some(height) => return Err(ChainError::StateAhead { state: height, blocks: None }),
+    };
+    header.state_root = commit.root()?;
+    put_genesis(state, store, header)
+}
+
+fn put_genesis(state: &State, store: &Store, header: Header) -> Result<Arc<Block>, ChainError> {
+    let hash = header.hash_slow();
+    state.set_block_hash(header.number, hash)?;
+    state.flush()?;
+    let block = Block { header, hash, transactions: Vec::new(), withdrawals: Vec::new() };
+    let block = Arc::new(block);
+    store.put(block.clone())?;
+    Ok(block)
+}
+
+/// Makes state and blocks end at the same height again, after a stop that only
+/// one of them had time for: what only one of them has was never announced.
+fn resume(
+    state: &State,
+    store: &Store,
+    head: u64,
+    genesis: &Header,
+) -> Result<Arc<Block>, ChainError> {
+    let height = state.height().ok_or(ChainError::StateBehind { state: None, blocks: head })?;
+    let common = head.min(height);
+    if height > common {
+        state.roll_back(common)?;
+    }
+    if head > common {
+        store.truncate(common)?;
+    }
+    let missing = || StoreError::Corrupt(format!("block {common} is missing"));
+    let block = store.block(common)?.ok_or_else(missing)?;
+    let first = store.block(genesis.number)?.ok_or_else(missing)?;
+    let as_given = Header { state_root: first.header.state_root, ..genesis.clone() };
+    // A development chain is born at its first start.
+    let as_given = Header { timestamp: first.header.timestamp, ..as_given };
+    if as_given.hash_slow() != first.hash {
+        return Err(ChainError::OtherGenesis(first.hash));
+    }
+    let root = state.root()?;
+    if root != block.header.state_root {
+        let stated = block.header.state_root;
+        return Err(ChainError::Root { number: common, stated, found: root });
+    }
+    state.set_block_hash(common, block.hash)?;
+    Ok(block)
+}

@@ -1,0 +1,285 @@
+use std::sync::Arc;
+
+use alloy_consensus::{
+    Header,
+    constants::EMPTY_OMMER_ROOT_HASH,
+    proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder},
+};
+use alloy_eips::{eip2718::Encodable2718, eip4895::Withdrawal, eip7685::Requests};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use polity_engine::{BlockOutput, Parallel, Refusal};
+use polity_evm::{
+    BlockInput, KIND, header,
+    receipt::{self, logs_bloom},
+    spec::{ChainSpec, Fork},
+};
+use polity_kernel::{BlockContext, TransactionOutput};
+use polity_state::Changes;
+use polity_types::Resources;
+
+use super::{Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction};
+
+/// What the producer of a block decides.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    /// Seconds since the Unix epoch.
+    pub timestamp: u64,
+    /// Who receives the fees.
+    pub beneficiary: Address,
+    /// The gas limit; the parent's where it is not given.
+    pub gas_limit: Option<u64>,
+    /// The base fee in wei; EIP-1559's where it is not given.
+    pub base_fee: Option<u64>,
+    /// What contracts read as PREVRANDAO; derived from the parent where it is
+    /// not given, so that a development chain comes out the same again.
+    pub randomness: Option<B256>,
+    /// The root of the parent beacon block (EIP-4788).
+    pub parent_beacon_root: B256,
+    /// Withdrawals (EIP-4895).
+    pub withdrawals: Vec<Withdrawal>,
+}
+
+impl Draft {
+    /// The header of the block after `parent`, as far as it is known before the
+    /// block is executed.
+    ///
+    /// # Errors
+    /// The parent's header is not of the chain.
+    pub fn header(&self, spec: &ChainSpec, parent: &Block) -> Result<Header, ChainError> {
+        let number = parent.number().saturating_add(1);
+        let fork = spec.fork_at(number, self.timestamp);
+        let base_fee = match self.base_fee {
+            Some(fee) => (fork >= Fork::London).then_some(fee),
+            None => header::expected_base_fee(spec, fork, &parent.header)?,
+        };
+        let randomness = self
+            .randomness
+            .unwrap_or_else(|| keccak256([parent.hash.as_slice(), &number.to_be_bytes()].concat()));
+        let difficulty =
+            header::expected_difficulty(spec, fork, number, self.timestamp, &parent.header);
+        let from = |first: Fork| fork >= first;
+        Ok(Header {
+            parent_hash: parent.hash,
+            ommers_hash: EMPTY_OMMER_ROOT_HASH,
+            beneficiary: self.beneficiary,
+            difficulty,
+            number,
+            gas_limit: self.gas_limit.unwrap_or(parent.header.gas_limit),
+            timestamp: self.timestamp,
+            mix_hash: if from(Fork::Paris) { randomness } else { B256::ZERO },
+            base_fee_per_gas: base_fee,
+            withdrawals_root: from(Fork::Shanghai)
+                .then(|| calculate_withdrawals_root(&self.withdrawals)),
+            blob_gas_used: from(Fork::Cancun).then_some(0),
+            excess_blob_gas: header::expected_excess_blob_gas(spec, fork, &parent.header)?,
+            parent_beacon_block_root: from(Fork::Cancun).then_some(self.parent_beacon_root),
+            ..Header::default()
+        })
+    }
+
+    /// The context in which the block with this header is executed.
+    pub fn context(&self, spec: &ChainSpec, header: &Header) -> BlockContext {
+        BlockInput::context(spec.chain_id, header, self.withdrawals.clone(), Vec::new())
+    }
+}
+
+impl Chain {
+    /// Adds a block. `choose` is given its header, as far as it is known, and
+    /// gives the transactions that it may hold, in order; those that may not be
+    /// in it are left out. When this returns, the block survives a crash where
+    /// the chain is kept in a folder.
+    ///
+    /// # Errors
+    /// The state or the store failed. The chain is as it was then.
+    pub fn add(
+        &self,
+        draft: &Draft,
+        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+    ) -> Result<Built, ChainError> {
+        let mut engine = self.engine();
+        let tip = self.tip();
+        let Executed { mut header, candidates, built, changes } =
+            self.execute(&mut engine, &tip, draft, choose)?;
+        let commit = self.state.commit(header.number, changes)?;
+
+        // Where sealing fails, the state has a block too many.
+        let undo = Undo { chain: self, to: tip.block.number() };
+        let (included, left_out) = part(&candidates, built.left_out);
+        let fork = self.fork(&header);
+        finish(&mut header, fork, &included, &built.output)?;
+        header.state_root = commit.root()?;
+        let hash = header.hash_slow();
+        self.state.set_block_hash(header.number, hash)?;
+        let block = Arc::new(assemble(header, hash, draft, included, built.output));
+        self.store.put(block.clone())?;
+        if self.durable {
+            commit.durable()?;
+        }
+        undo.forget();
+        self.set_tip(Tip { block: block.clone(), edits: Arc::default() });
+        // Nobody may be listening.
+        let _ = self.events.send(Event::Added(block.clone()));
+        Ok(Built { block, left_out })
+    }
+
+    /// The block that [`Chain::add`] would add now, and the state after it. Its
+    /// header lacks the state's root.
+    ///
+    /// # Errors
+    /// The state failed.
+    pub fn preview(
+        &self,
+        draft: &Draft,
+        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+    ) -> Result<(Block, ChainView), ChainError> {
+        let mut engine = self.engine();
+        let tip = self.tip();
+        let Executed { mut header, candidates, built, changes } =
+            self.execute(&mut engine, &tip, draft, choose)?;
+        drop(engine);
+        let (included, _) = part(&candidates, built.left_out);
+        let fork = self.fork(&header);
+        finish(&mut header, fork, &included, &built.output)?;
+        let block = assemble(header, B256::ZERO, draft, included, built.output);
+        let state = self.state.view_at(tip.block.number())?;
+        Ok((block, ChainView::new(state, Arc::new(changes))))
+    }
+
+    fn execute(
+        &self,
+        engine: &mut Parallel,
+        tip: &Tip,
+        draft: &Draft,
+        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+    ) -> Result<Executed, ChainError> {
+        let header = draft.header(&self.spec, &tip.block)?;
+        let candidates = choose(&header);
+        let view = self.view_of(tip)?;
+        let block = polity_engine::Block {
+            context: draft.context(&self.spec, &header),
+            transactions: candidates.iter().map(|tx| tx.decoded.clone()).collect(),
+            transaction_limit: Resources::UNLIMITED,
+        };
+        let built = engine.build(&self.machines, &view, &block)?;
+        let mut changes = Changes::clone(&tip.edits);
+        built.output.effects().try_for_each(|effects| changes.apply(&view, effects))?;
+        Ok(Executed { header, candidates, built, changes })
+    }
+}
+
+/// A block that was executed and nothing else.
+struct Executed {
+    header: Header,
+    candidates: Vec<Arc<Transaction>>,
+    built: polity_engine::Built,
+    /// Of the state after the parent, edits included.
+    changes: Changes,
+}
+
+fn assemble(
+    header: Header,
+    hash: B256,
+    draft: &Draft,
+    transactions: Vec<Arc<Transaction>>,
+    output: BlockOutput,
+) -> Block {
+    let transactions = transactions
+        .into_iter()
+        .zip(output.transactions)
+        .map(|(tx, output)| Included::new(tx, output))
+        .collect();
+    Block { header, hash, transactions, withdrawals: draft.withdrawals.clone() }
+}
+
+/// The state's way back to the block before, unless it is forgotten.
+struct Undo<'a> {
+    chain: &'a Chain,
+    to: u64,
+}
+
+impl Undo<'_> {
+    fn forget(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        let undone = self
+            .chain
+            .store
+            .truncate(self.to)
+            .map_err(ChainError::from)
+            .and_then(|()| Ok(self.chain.state.roll_back(self.to)?));
+        if let Err(error) = undone {
+            tracing::error!(%error, block = self.to, "going back after a failed block");
+        }
+    }
+}
+
+type LeftOut = Vec<(Arc<Transaction>, Option<polity_kernel::Invalid>)>;
+
+/// Parts the candidates into those in the block and the others.
+fn part(
+    candidates: &[Arc<Transaction>],
+    left_out: Vec<polity_engine::LeftOut>,
+) -> (Vec<Arc<Transaction>>, LeftOut) {
+    let mut refused = left_out.into_iter().peekable();
+    let mut included = Vec::with_capacity(candidates.len());
+    let mut others = Vec::new();
+    for (index, tx) in candidates.iter().enumerate() {
+        match refused.next_if(|left_out| left_out.candidate == index) {
+            None => included.push(tx.clone()),
+            Some(left_out) => others.push((tx.clone(), reason(left_out.why))),
+        }
+    }
+    (included, others)
+}
+
+fn reason(why: Refusal) -> Option<polity_kernel::Invalid> {
+    match why {
+        Refusal::NoRoom(_) => None,
+        Refusal::Invalid(invalid) => Some(invalid),
+        Refusal::Fault(reason) => Some(polity_kernel::Invalid { code: "FAULT", reason }),
+    }
+}
+
+/// Fills in what only execution tells, but for the state's root.
+fn finish(
+    header: &mut Header,
+    fork: Fork,
+    transactions: &[Arc<Transaction>],
+    output: &BlockOutput,
+) -> Result<(), ChainError> {
+    let totals = output.totals_of(KIND);
+    header.gas_used = totals.gas_used;
+    if fork >= Fork::Cancun {
+        header.blob_gas_used = Some(totals.used.availability);
+    }
+    let parts =
+        transactions.iter().zip(&output.transactions).map(|(tx, output)| receipt_of(tx, output));
+    let receipts = receipt::receipts(parts)?;
+    let (transactions_root, receipts_root) = rayon::join(
+        || ordered_trie_root_with_encoder(transactions, |tx, out| tx.envelope.encode_2718(out)),
+        || receipt::receipts_root(&receipts),
+    );
+    header.transactions_root = transactions_root;
+    header.receipts_root = receipts_root;
+    header.logs_bloom = logs_bloom(&receipts);
+    if fork >= Fork::Prague {
+        let requests = output.end.iter().flat_map(|end| end.end.requests.iter().cloned());
+        let requests = Requests::new(requests.collect::<Vec<Bytes>>());
+        header.requests_hash = Some(receipt::requests_hash(&requests));
+    }
+    Ok(())
+}
+
+fn receipt_of(tx: &Transaction, output: &TransactionOutput) -> receipt::ReceiptParts {
+    receipt::ReceiptParts {
+        tx_type: tx.kind(),
+        success: output.receipt.status.is_success(),
+        gas_used: output.receipt.gas_used,
+        logs: polity_evm::logs(&output.effects.events),
+        post_state: None,
+    }
+}

@@ -1,0 +1,379 @@
+//! Blocks on redb: in a file, or in memory by the same code.
+
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use alloy_consensus::Header;
+use alloy_eips::{
+    eip2718::{Decodable2718, Encodable2718},
+    eip4895::Withdrawal,
+};
+use alloy_primitives::{Address, B256, Bloom};
+use alloy_rlp::{Decodable, Encodable};
+use borsh::{BorshDeserialize, BorshSerialize};
+use polity_evm::Unsigned;
+use polity_types::{Event, Receipt};
+use redb::{
+    Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
+    backends::InMemoryBackend,
+};
+
+use super::{Block, Envelope, Included, Transaction};
+
+/// Height → header, transactions and withdrawals.
+const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
+/// Height → receipts with their events.
+const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts");
+/// Height → bloom of the block's logs: what a search for logs reads first.
+const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms");
+/// Hash of a block → height.
+const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
+/// Hash of a transaction → height and index.
+const PLACES: TableDefinition<'_, [u8; 32], (u64, u32)> = TableDefinition::new("places");
+/// What there is one of.
+const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+
+/// The layout of the tables. Another one is refused.
+const FORMAT: u32 = 1;
+const FORMAT_KEY: &str = "format";
+const CHAIN_KEY: &str = "chain";
+
+/// How many of the last blocks are kept decoded.
+const RECENT: usize = 128;
+
+/// Where blocks, receipts and the indexes to find them by are kept.
+pub struct Store {
+    database: Database,
+    durable: bool,
+    recent: Mutex<BTreeMap<u64, Arc<Block>>>,
+}
+
+/// Why blocks cannot be read or written.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database failed.
+    #[error("the store of blocks failed: {0}")]
+    Database(String),
+    /// What is stored is not what was written.
+    #[error("the store of blocks is damaged: {0}")]
+    Corrupt(String),
+    /// The store was written by another version.
+    #[error("the store of blocks has format {found}, this version reads format {FORMAT}")]
+    Format {
+        /// The format of the store.
+        found: u32,
+    },
+    /// The store is of another chain.
+    #[error("the store holds a chain with the id {found}, not {expected}")]
+    Chain {
+        /// The chain in the store.
+        found: u64,
+        /// The chain that was asked for.
+        expected: u64,
+    },
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct BlockRow {
+    header: Vec<u8>,
+    transactions: Vec<TransactionRow>,
+    withdrawals: Vec<u8>,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct TransactionRow {
+    /// The byte of the machine whose transaction it is.
+    machine: u8,
+    /// Who sent it: recovering it from the signature again would cost more than
+    /// all the rest, and a development chain has transactions that nobody signed.
+    sender: [u8; 20],
+    raw: Vec<u8>,
+}
+
+#[derive(BorshSerialize, BorshDeserialize)]
+struct ReceiptRow {
+    receipt: Receipt,
+    events: Vec<Event>,
+}
+
+/// The hash and place of a transaction: height and index.
+pub type Place = (u64, u32);
+
+impl Store {
+    /// A store in memory.
+    ///
+    /// # Errors
+    /// No memory.
+    pub fn in_memory(chain_id: u64) -> Result<Self, StoreError> {
+        let database =
+            Database::builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
+        Self::with(database, false, chain_id)
+    }
+
+    /// The store in a file, which is created where it is absent.
+    ///
+    /// # Errors
+    /// The file cannot be opened or is of another format or chain.
+    pub fn open(path: &Path, chain_id: u64) -> Result<Self, StoreError> {
+        Self::with(Database::create(path).map_err(failed)?, true, chain_id)
+    }
+
+    fn with(database: Database, durable: bool, chain_id: u64) -> Result<Self, StoreError> {
+        let write = database.begin_write().map_err(failed)?;
+        {
+            let mut meta = write.open_table(META).map_err(failed)?;
+            let stored = |key: &str, meta: &redb::Table<'_, &str, &[u8]>| {
+                let value = meta.get(key).map_err(failed)?;
+                Ok::<_, StoreError>(value.map(|value| value.value().to_vec()))
+            };
+            match stored(FORMAT_KEY, &meta)? {
+                None => {
+                    meta.insert(FORMAT_KEY, &FORMAT.to_be_bytes()[..]).map_err(failed)?;
+                    meta.insert(CHAIN_KEY, &chain_id.to_be_bytes()[..]).map_err(failed)?;
+                }
+                Some(format) => {
+                    let found = u32::from_be_bytes(exact(&format, "format")?);
+                    if found != FORMAT {
+                        return Err(StoreError::Format { found });
+                    }
+                    let chain = stored(CHAIN_KEY, &meta)?.unwrap_or_default();
+                    let found = u64::from_be_bytes(exact(&chain, "chain id")?);
+                    if found != chain_id {
+                        return Err(StoreError::Chain { found, expected: chain_id });
+                    }
+                }
+            }
+            write.open_table(BLOCKS).map_err(failed)?;
+            write.open_table(RECEIPTS).map_err(failed)?;
+            write.open_table(BLOOMS).map_err(failed)?;
+            write.open_table(NUMBERS).map_err(failed)?;
+            write.open_table(PLACES).map_err(failed)?;
+        }
+        write.commit().map_err(failed)?;
+        Ok(Self { database, durable, recent: Mutex::default() })
+    }
+
+    /// Adds a block; when this returns, a store on disk holds it for good.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn put(&self, block: Arc<Block>) -> Result<(), StoreError> {
+        let number = block.number();
+        let mut write = self.write()?;
+        if !self.durable {
+            write.set_durability(Durability::None).map_err(failed)?;
+        }
+        {
+            let (row, receipts) = rows(&block)?;
+            write.open_table(BLOCKS).map_err(failed)?.insert(number, &row[..]).map_err(failed)?;
+            let mut table = write.open_table(RECEIPTS).map_err(failed)?;
+            table.insert(number, &receipts[..]).map_err(failed)?;
+            let mut table = write.open_table(BLOOMS).map_err(failed)?;
+            table.insert(number, block.header.logs_bloom.0.0).map_err(failed)?;
+            let mut table = write.open_table(NUMBERS).map_err(failed)?;
+            table.insert(block.hash.0, number).map_err(failed)?;
+            let mut table = write.open_table(PLACES).map_err(failed)?;
+            for (index, included) in (0_u32..).zip(&block.transactions) {
+                let hash = included.transaction.hash();
+                table.insert(hash.0, (number, index)).map_err(failed)?;
+            }
+        }
+        write.commit().map_err(failed)?;
+        let mut recent = self.recent();
+        recent.insert(number, block);
+        while recent.len() > RECENT {
+            recent.pop_first();
+        }
+        Ok(())
+    }
+
+    /// Takes back every block above `height`.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn truncate(&self, height: u64) -> Result<(), StoreError> {
+        let Some(head) = self.head()? else { return Ok(()) };
+        let first = height.saturating_add(1);
+        let gone =
+            (first..=head).map(|number| self.block(number)).collect::<Result<Vec<_>, _>>()?;
+        let write = self.write()?;
+        {
+            let mut blocks = write.open_table(BLOCKS).map_err(failed)?;
+            let mut receipts = write.open_table(RECEIPTS).map_err(failed)?;
+            let mut blooms = write.open_table(BLOOMS).map_err(failed)?;
+            let mut numbers = write.open_table(NUMBERS).map_err(failed)?;
+            let mut places = write.open_table(PLACES).map_err(failed)?;
+            for block in gone.iter().flatten() {
+                blocks.remove(block.number()).map_err(failed)?;
+                receipts.remove(block.number()).map_err(failed)?;
+                blooms.remove(block.number()).map_err(failed)?;
+                numbers.remove(block.hash.0).map_err(failed)?;
+                for included in &block.transactions {
+                    places.remove(included.transaction.hash().0).map_err(failed)?;
+                }
+            }
+        }
+        write.commit().map_err(failed)?;
+        self.recent().retain(|number, _| *number <= height);
+        Ok(())
+    }
+
+    /// The height of the last block.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn head(&self) -> Result<Option<u64>, StoreError> {
+        self.read(|read| {
+            let table = read.open_table(BLOOMS).map_err(failed)?;
+            let last = table.last().map_err(failed)?;
+            Ok(last.map(|(number, _)| number.value()))
+        })
+    }
+
+    /// The height of the block with this hash.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn number(&self, hash: &B256) -> Result<Option<u64>, StoreError> {
+        self.read(|read| {
+            let table = read.open_table(NUMBERS).map_err(failed)?;
+            let number = table.get(hash.0).map_err(failed)?;
+            Ok(number.map(|number| number.value()))
+        })
+    }
+
+    /// Where the transaction with this hash is.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn place(&self, hash: &B256) -> Result<Option<Place>, StoreError> {
+        self.read(|read| {
+            let table = read.open_table(PLACES).map_err(failed)?;
+            let place = table.get(hash.0).map_err(failed)?;
+            Ok(place.map(|place| place.value()))
+        })
+    }
+
+    /// The heights from `first` to `last` whose blocks may have logs that
+    /// `matches` looks for, by their bloom.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn search(
+        &self,
+        first: u64,
+        last: u64,
+        matches: impl Fn(&Bloom) -> bool,
+    ) -> Result<Vec<u64>, StoreError> {
+        self.read(|read| {
+            let table = read.open_table(BLOOMS).map_err(failed)?;
+            let mut found = Vec::new();
+            for row in table.range(first..=last).map_err(failed)? {
+                let (number, bloom) = row.map_err(failed)?;
+                if matches(&Bloom::from(bloom.value())) {
+                    found.push(number.value());
+                }
+            }
+            Ok(found)
+        })
+    }
+
+    /// The block at a height.
+    ///
+    /// # Errors
+    /// The database failed, or what it holds is no block.
+    pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, StoreError> {
+        if let Some(block) = self.recent().get(&number) {
+            return Ok(Some(block.clone()));
+        }
+        let rows = self.read(|read| {
+            let blocks = read.open_table(BLOCKS).map_err(failed)?;
+            let receipts = read.open_table(RECEIPTS).map_err(failed)?;
+            let block = blocks.get(number).map_err(failed)?;
+            let receipts = receipts.get(number).map_err(failed)?;
+            Ok(block
+                .zip(receipts)
+                .map(|(block, receipts)| (block.value().to_vec(), receipts.value().to_vec())))
+        })?;
+        let parse = |(block, receipts): (Vec<u8>, Vec<u8>)| parse(&block, &receipts);
+        let block = rows.map(parse).transpose().map_err(|error| match error {
+            StoreError::Corrupt(what) => StoreError::Corrupt(format!("block {number}: {what}")),
+            other => other,
+        })?;
+        Ok(block.map(Arc::new))
+    }
+
+    fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Block>>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> Result<redb::WriteTransaction, StoreError> {
+        self.database.begin_write().map_err(failed)
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&redb::ReadTransaction) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        read(&self.database.begin_read().map_err(failed)?)
+    }
+}
+
+fn rows(block: &Block) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
+    let mut header = Vec::new();
+    block.header.encode(&mut header);
+    let mut withdrawals = Vec::new();
+    block.withdrawals.encode(&mut withdrawals);
+    let transactions = block.transactions.iter().map(|included| {
+        let transaction = &included.transaction;
+        TransactionRow {
+            machine: transaction.decoded.machine.byte(),
+            sender: transaction.sender().into_array(),
+            raw: transaction.envelope.encoded_2718(),
+        }
+    });
+    let row = BlockRow { header, transactions: transactions.collect(), withdrawals };
+    let receipts = block.transactions.iter().map(|included| ReceiptRow {
+        receipt: included.receipt.clone(),
+        events: included.events.clone(),
+    });
+    let receipts: Vec<ReceiptRow> = receipts.collect();
+    Ok((borsh::to_vec(&row).map_err(failed)?, borsh::to_vec(&receipts).map_err(failed)?))
+}
+
+fn parse(block: &[u8], receipts: &[u8]) -> Result<Block, StoreError> {
+    let row: BlockRow = borsh::from_slice(block).map_err(corrupt)?;
+    let receipts: Vec<ReceiptRow> = borsh::from_slice(receipts).map_err(corrupt)?;
+    let header = Header::decode(&mut &row.header[..]).map_err(corrupt)?;
+    let withdrawals = Vec::<Withdrawal>::decode(&mut &row.withdrawals[..]).map_err(corrupt)?;
+    if receipts.len() != row.transactions.len() {
+        let (found, expected) = (receipts.len(), row.transactions.len());
+        return Err(corrupt(format!("{found} receipts of {expected} transactions")));
+    }
+    // They were authenticated before they were stored.
+    let authenticated = Unsigned::for_simulation();
+    let mut transactions = Vec::with_capacity(receipts.len());
+    for (tx, row) in row.transactions.iter().zip(receipts) {
+        let envelope = Envelope::decode_2718(&mut &tx.raw[..]).map_err(corrupt)?;
+        let decoded = authenticated.envelope(&envelope, Address::from(tx.sender));
+        let transaction = Arc::new(Transaction { envelope, decoded, sidecar: None });
+        transactions.push(Included { transaction, receipt: row.receipt, events: row.events });
+    }
+    let hash = header.hash_slow();
+    Ok(Block { header, hash, transactions, withdrawals })
+}
+
+fn exact<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], StoreError> {
+    bytes.try_into().map_err(|_| corrupt(format!("the {what} has {} bytes", bytes.len())))
+}
+
+fn failed(error: impl ToString) -> StoreError {
+    StoreError::Database(error.to_string())
+}
+
+fn corrupt(error: impl ToString) -> StoreError {
+    StoreError::Corrupt(error.to_string())
+}

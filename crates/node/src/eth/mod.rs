@@ -1,0 +1,87 @@
+//! Ethereum's front door: JSON-RPC as its tools speak it.
+
+mod access;
+mod accounts;
+mod blocks;
+mod call;
+mod convert;
+mod edit;
+mod estimate;
+mod failure;
+mod fees;
+mod filters;
+mod logs;
+mod mining;
+mod net;
+mod overrides;
+mod parity;
+mod past;
+mod resolve;
+mod retrace;
+mod scene;
+mod simulate;
+mod simulation;
+mod snapshot;
+mod state;
+mod subscribe;
+mod trace;
+mod transactions;
+mod txpool;
+
+use std::sync::Arc;
+
+use crate::{Node, dev::Powers, rpc::Methods};
+
+pub use access::create_access_list;
+pub use call::{call, call_many};
+pub use estimate::estimate_gas;
+pub use failure::CallError;
+pub use net::CLIENT_VERSION;
+pub use parity::{
+    replay_block, replay_transaction, trace_block, trace_call as parity_call,
+    trace_call_many as parity_call_many, trace_filter, trace_get, trace_raw, trace_transaction,
+};
+pub use past::Past;
+pub use resolve::At;
+pub use scene::{GAS_CAP, Scene, Stage};
+pub use simulate::{SimulatedTransaction, simulate};
+pub use trace::{debug_block, debug_call, debug_transaction};
+
+/// What Ethereum's methods are answered with.
+pub struct Ethereum {
+    /// The node.
+    pub node: Arc<Node>,
+    filters: filters::Filters,
+    snapshots: snapshot::Snapshots,
+}
+
+impl Ethereum {
+    /// A front door to this node.
+    pub fn new(node: Arc<Node>) -> Self {
+        let filters = filters::Filters::new(node.limits.subscriptions);
+        Self { node, filters, snapshots: snapshot::Snapshots::default() }
+    }
+
+    /// Its methods; with powers of development those that change the chain, too.
+    pub fn methods(powers: Option<Powers>) -> Methods<Self> {
+        let mut methods = Methods::default();
+        net::register(&mut methods);
+        blocks::register(&mut methods);
+        state::register(&mut methods);
+        transactions::register(&mut methods);
+        fees::register(&mut methods);
+        logs::register(&mut methods);
+        filters::register(&mut methods);
+        subscribe::register(&mut methods);
+        accounts::register(&mut methods);
+        txpool::register(&mut methods);
+        simulation::register(&mut methods);
+        retrace::register(&mut methods);
+        if powers.is_some() {
+            mining::register(&mut methods);
+            edit::register(&mut methods);
+            snapshot::register(&mut methods);
+        }
+        methods
+    }
+}

@@ -1,0 +1,196 @@
+//! The methods that look at executions step by step.
+
+use std::sync::Arc;
+
+use alloy_eips::{BlockId, BlockNumberOrTag};
+use alloy_primitives::{B256, Bytes, map::HashSet};
+use alloy_rpc_types_eth::{BlockOverrides, Index, TransactionRequest, state::StateOverride};
+use alloy_rpc_types_trace::{
+    filter::TraceFilter,
+    geth::{GethDebugTracingCallOptions, GethDebugTracingOptions},
+    parity::{LocalizedTransactionTrace, TraceResults, TraceType},
+};
+
+use super::{
+    CallError, Ethereum, Past, debug_block, debug_call, debug_transaction, parity_call,
+    parity_call_many, replay_block, replay_transaction, resolve::no_block, trace_block,
+    trace_filter, trace_get, trace_raw, trace_transaction,
+};
+use crate::{
+    chain::{Block, ChainView, Transaction},
+    rpc::{Methods, Params, Reply, RpcError, reply},
+};
+
+type Kinds = HashSet<TraceType>;
+
+pub(super) fn register(methods: &mut Methods<Ethereum>) {
+    methods.heavy("debug_traceTransaction", |door, params| {
+        let hash: B256 = params.required()?;
+        let options = params.optional()?.unwrap_or_default();
+        let found = door.retrace(&hash)?;
+        let (looked, index) = found.ok_or_else(|| RpcError::server("transaction not found"))?;
+        reply(&debug_transaction(&looked.past(door), index, &options)?)
+    });
+    methods.heavy("debug_traceBlockByNumber", |door, params| {
+        let tag: BlockNumberOrTag = params.required()?;
+        debug(door, tag.into(), params)
+    });
+    methods.heavy("debug_traceBlockByHash", |door, params| {
+        let hash: B256 = params.required()?;
+        debug(door, hash.into(), params)
+    });
+    methods.heavy("debug_traceCall", debug_a_call);
+    methods.heavy("trace_transaction", |door, params| {
+        let found = door.retrace(&params.required()?)?;
+        let traces = found.map(|(looked, index)| trace_transaction(&looked.past(door), index));
+        reply(&traces.transpose()?)
+    });
+    methods.heavy("trace_get", |door, params| {
+        let found = door.retrace(&params.required()?)?;
+        let path: Vec<Index> = params.required()?;
+        // A place in the list of calls, as other clients take it.
+        let (Some((looked, index)), [call]) = (found, path.as_slice()) else {
+            return reply(&None::<LocalizedTransactionTrace>);
+        };
+        reply(&trace_get(&looked.past(door), index, usize::from(*call))?)
+    });
+    methods.heavy("trace_block", |door, params| {
+        let id: BlockId = params.required()?;
+        let looked = door.look(id)?;
+        reply(&looked.map(|looked| trace_block(&looked.past(door))).transpose()?)
+    });
+    methods.heavy("trace_filter", filter);
+    methods.heavy("trace_call", |door, params| {
+        let request: TransactionRequest = params.required()?;
+        let kinds: Kinds = params.required()?;
+        let at = door.at(params.optional()?)?;
+        let state: Option<StateOverride> = params.optional()?;
+        let block: Option<BlockOverrides> = params.optional()?;
+        let scene = door.scene(&at);
+        reply(&parity_call(&scene, &request, &kinds, state.as_ref(), block.as_ref())?)
+    });
+    methods.heavy("trace_callMany", |door, params| {
+        let calls: Vec<(TransactionRequest, Kinds)> = params.required()?;
+        let at = door.at(params.optional()?)?;
+        reply(&parity_call_many(&door.scene(&at), &calls)?)
+    });
+    methods.heavy("trace_rawTransaction", raw);
+    methods.heavy("trace_replayTransaction", |door, params| {
+        let found = door.retrace(&params.required()?)?;
+        let kinds: Kinds = params.required()?;
+        let (looked, index) = found.ok_or_else(|| RpcError::server("transaction not found"))?;
+        let trace: TraceResults = replay_transaction(&looked.past(door), index, &kinds)?;
+        reply(&trace)
+    });
+    methods.heavy("trace_replayBlockTransactions", |door, params| {
+        let id: BlockId = params.required()?;
+        let kinds: Kinds = params.required()?;
+        let looked = door.look(id)?;
+        reply(&looked.map(|looked| replay_block(&looked.past(door), &kinds)).transpose()?)
+    });
+}
+
+/// A block that is looked at again, and the state before it.
+struct Looked {
+    block: Arc<Block>,
+    before: ChainView,
+}
+
+impl Looked {
+    fn past<'a>(&'a self, door: &'a Ethereum) -> Past<'a> {
+        let chain = &door.node.chain;
+        let transactions = self.block.transactions.iter();
+        Past {
+            machines: chain.machines(),
+            spec: chain.spec(),
+            before: &self.before,
+            header: &self.block.header,
+            hash: self.block.hash,
+            transactions: transactions.map(|included| &included.transaction.decoded).collect(),
+            withdrawals: &self.block.withdrawals,
+        }
+    }
+}
+
+impl Ethereum {
+    /// A block and the state before it; `None` where there is no such block.
+    fn look(&self, id: BlockId) -> Result<Option<Looked>, RpcError> {
+        self.find(id)?.map(|block| self.look_at(block)).transpose()
+    }
+
+    fn look_at(&self, block: Arc<Block>) -> Result<Looked, RpcError> {
+        let chain = &self.node.chain;
+        let number = block.number();
+        let before = match number.checked_sub(1) {
+            Some(parent) if number > chain.first() => chain.state_at(parent)?,
+            _ => return Err(RpcError::server("genesis is not traceable")),
+        };
+        Ok(Looked { block, before })
+    }
+
+    /// The block that a transaction is in, and its index there.
+    fn retrace(&self, hash: &B256) -> Result<Option<(Looked, usize)>, RpcError> {
+        let Some((block, index)) = self.node.chain.transaction(hash)? else { return Ok(None) };
+        Ok(Some((self.look_at(block)?, index)))
+    }
+}
+
+fn debug(door: &Ethereum, id: BlockId, params: &mut Params<'_>) -> Reply {
+    let options: GethDebugTracingOptions = params.optional()?.unwrap_or_default();
+    let looked = door.look(id)?.ok_or_else(|| no_block(id))?;
+    reply(&debug_block(&looked.past(door), &options)?)
+}
+
+fn debug_a_call(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let request: TransactionRequest = params.required()?;
+    let id: BlockId = params.optional()?.unwrap_or_default();
+    let options: GethDebugTracingCallOptions = params.optional()?.unwrap_or_default();
+    if options.tx_index.is_none() {
+        let at = door.at(Some(id))?;
+        return reply(&debug_call(&door.scene(&at), None, &request, &options)?);
+    }
+    let looked = door.look(id)?.ok_or_else(|| no_block(id))?;
+    let past = looked.past(door);
+    let scene = past.scene(door.node.limits.call_gas);
+    reply(&debug_call(&scene, Some(&past), &request, &options)?)
+}
+
+fn filter(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let filter: TraceFilter = params.required()?;
+    let chain = &door.node.chain;
+    let head = chain.head().number();
+    let first = filter.from_block.unwrap_or_default().max(chain.first().saturating_add(1));
+    let last = filter.to_block.unwrap_or(head).min(head);
+    let most = door.node.limits.log_blocks;
+    if last.saturating_sub(first) > most {
+        return Err(RpcError::limit(format!("block range too large: the limit is {most}")));
+    }
+    let mut failed = None;
+    let traces = trace_filter(&filter, first..=last, |number| {
+        let looked = door.look(BlockId::number(number));
+        match looked {
+            Ok(Some(looked)) => trace_block(&looked.past(door)),
+            Ok(None) => Ok(Vec::new()),
+            Err(error) => {
+                let text = error.to_string();
+                failed = Some(error);
+                Err(CallError::Internal(text))
+            }
+        }
+    });
+    match failed {
+        Some(error) => Err(error),
+        None => reply(&traces?),
+    }
+}
+
+fn raw(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let raw: Bytes = params.required()?;
+    let kinds: Kinds = params.required()?;
+    let at = door.at(params.optional()?)?;
+    let chain = &door.node.chain;
+    let fork = chain.fork(&at.block.header);
+    let transaction = Transaction::decode(&raw, chain.spec().chain_id, fork)
+        .map_err(|error| RpcError::server(error.to_string()))?;
+    reply(&trace_raw(&door.scene(&at), &transaction.decoded, &kinds)?)
+}

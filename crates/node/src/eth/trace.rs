@@ -1,0 +1,122 @@
+//! geth's traces: `debug_trace*`.
+
+use alloy_rpc_types_eth::TransactionRequest;
+use alloy_rpc_types_trace::geth::{
+    GethDebugTracerType, GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace,
+    TraceResult,
+};
+use polity_evm::{Evm, Simulated, StateReader, Transaction, Waiver};
+use polity_kernel::Decoded;
+use revm_inspectors::tracing::{DebugInspector, DebugInspectorError, TransactionContext};
+
+use super::{CallError, Past, Scene, Stage, scene};
+
+/// The tracers that there are.
+const TRACERS: &str = "callTracer, flatCallTracer, prestateTracer, 4byteTracer, muxTracer, \
+                       noopTracer; without a tracer, every step is traced";
+
+/// The trace of a transaction of a block (`debug_traceTransaction`).
+///
+/// # Errors
+/// There is no such tracer or transaction, or the state failed.
+pub fn debug_transaction(
+    past: &Past<'_>,
+    index: usize,
+    options: &GethDebugTracingOptions,
+) -> Result<GethTrace, CallError> {
+    let (stage, simulated, inspector) = past.one(index, inspector(options)?)?;
+    let tx = past.transactions.get(index);
+    let tx = tx.ok_or_else(|| CallError::Params("transaction not found".into()))?;
+    let context = place(past, index, tx);
+    trace(&stage, tx, simulated, inspector, Some(context))
+}
+
+/// The traces of a block's transactions (`debug_traceBlockByNumber`,
+/// `debug_traceBlockByHash`).
+///
+/// # Errors
+/// There is no such tracer, or the state failed.
+pub fn debug_block(
+    past: &Past<'_>,
+    options: &GethDebugTracingOptions,
+) -> Result<Vec<TraceResult>, CallError> {
+    past.each(
+        || inspector(options),
+        |stage, index, tx, simulated, inspector| {
+            let context = place(past, index, tx);
+            let result = trace(stage, tx, simulated, inspector, Some(context))?;
+            Ok(TraceResult::Success { result, tx_hash: Some(tx.hash) })
+        },
+    )
+}
+
+/// The trace of a call (`debug_traceCall`). `past` is the scene's block, where
+/// the options name a place in it: the call then takes place behind that many
+/// of its transactions.
+///
+/// # Errors
+/// There is no such tracer, the call may not be made, or the state failed.
+pub fn debug_call<'a>(
+    scene: &Scene<'a>,
+    past: Option<&Past<'a>>,
+    request: &TransactionRequest,
+    options: &GethDebugTracingCallOptions,
+) -> Result<GethTrace, CallError> {
+    let state = options.state_overrides.as_ref();
+    let block = options.block_overrides.as_ref();
+    let mut stage = match (options.tx_index, past) {
+        (Some(index), Some(past)) => {
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            if index > past.transactions.len() {
+                let text = format!("transaction index {index} is not in the block");
+                return Err(CallError::Params(text));
+            }
+            scene.stage_over(past.until(index)?.state, state, block)?
+        }
+        _ => scene.stage(state, block)?,
+    };
+    let tx = scene::unsigned(stage.envelope(request)?, Waiver::CALL);
+    let (simulated, inspector) = stage.inspect(&tx, inspector(&options.tracing_options)?)?;
+    trace(&stage, &tx, simulated, inspector, None)
+}
+
+fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, CallError> {
+    if let Some(GethDebugTracerType::JsTracer(name)) = &options.tracer
+        && !name.is_empty()
+    {
+        // A name that is not known is taken for a program, too.
+        let what = if name.contains(['{', '(']) { "a JavaScript tracer" } else { name.as_str() };
+        return Err(CallError::Params(format!("{what} is not supported; there are {TRACERS}")));
+    }
+    DebugInspector::new(options.clone()).map_err(|error| failure(&error))
+}
+
+fn failure<E: core::fmt::Display>(error: &DebugInspectorError<E>) -> CallError {
+    match error {
+        DebugInspectorError::Database(error) => CallError::Internal(error.to_string()),
+        other => CallError::Params(other.to_string()),
+    }
+}
+
+fn place(past: &Past<'_>, index: usize, tx: &Decoded) -> TransactionContext {
+    TransactionContext {
+        block_hash: Some(past.hash),
+        tx_index: Some(past.position(index)),
+        tx_hash: Some(tx.hash),
+    }
+}
+
+/// What the inspector saw, beside the state before the transaction.
+fn trace(
+    stage: &Stage<'_>,
+    tx: &Decoded,
+    simulated: Simulated,
+    mut inspector: DebugInspector,
+    place: Option<TransactionContext>,
+) -> Result<GethTrace, CallError> {
+    let env = tx.payload::<Transaction>().map(|tx| tx.env.clone()).unwrap_or_default();
+    let (_, block) = Evm::new(stage.spec().clone()).environment(&stage.context)?;
+    inspector
+        .get_result(place, &env, &block, &simulated.outcome, &mut StateReader(&stage.state))
+        .map_err(|error| failure(&error))
+}

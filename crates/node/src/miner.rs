@@ -1,0 +1,307 @@
+//! When blocks are made, and with what time.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use alloy_primitives::{Address, B256};
+use tokio::sync::watch;
+
+use crate::{
+    chain::{Block, Chain, ChainError, Draft},
+    pool::{Order, Pool},
+};
+
+/// When blocks are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mining {
+    /// As soon as there is a transaction.
+    Instant,
+    /// Every so often, transactions or not.
+    Interval(Duration),
+    /// At once for a transaction, and every so often besides.
+    Mixed(Duration),
+    /// When somebody asks for it.
+    Manual,
+}
+
+impl Mining {
+    /// Whether a transaction gets a block at once.
+    pub const fn is_instant(self) -> bool {
+        matches!(self, Self::Instant | Self::Mixed(_))
+    }
+
+    /// How much time lies between two blocks.
+    pub const fn interval(self) -> Option<Duration> {
+        match self {
+            Self::Interval(interval) | Self::Mixed(interval) => Some(interval),
+            Self::Instant | Self::Manual => None,
+        }
+    }
+}
+
+/// What the next blocks are made with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// When they are made.
+    pub mining: Mining,
+    /// The order of their transactions.
+    pub order: Order,
+    /// Who receives the fees.
+    pub beneficiary: Address,
+    /// The gas limit, where it is not the parent's.
+    pub gas_limit: Option<u64>,
+    /// The base fee of the next block alone, in wei.
+    pub next_base_fee: Option<u64>,
+    /// The base fee of every block, in wei.
+    pub base_fee: Option<u64>,
+    /// The randomness of the next block alone.
+    pub next_randomness: Option<B256>,
+    /// The timestamp of the next block alone, in seconds.
+    pub next_timestamp: Option<u64>,
+    /// How far the chain's clock is ahead of the system's, in seconds.
+    pub offset: i128,
+    /// How many seconds lie between two blocks, whatever the clock says.
+    pub block_interval: Option<u64>,
+}
+
+/// Makes the blocks of a chain.
+pub struct Miner {
+    chain: Arc<Chain>,
+    pool: Arc<Pool>,
+    settings: Mutex<Settings>,
+    /// Held while a block is made.
+    making: Mutex<()>,
+    requests: Mutex<Requests>,
+    requested: Condvar,
+    /// The last request that was served.
+    served: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Requests {
+    last: u64,
+    /// The settings of the mining changed, or the node stops.
+    woken: bool,
+    stopped: bool,
+}
+
+impl Miner {
+    /// A miner, and the thread that it works on. The thread ends with the miner.
+    ///
+    /// # Errors
+    /// The system refuses a thread.
+    pub fn start(
+        chain: Arc<Chain>,
+        pool: Arc<Pool>,
+        settings: Settings,
+    ) -> Result<Arc<Self>, std::io::Error> {
+        let miner = Arc::new(Self {
+            chain,
+            pool,
+            settings: Mutex::new(settings),
+            making: Mutex::default(),
+            requests: Mutex::default(),
+            requested: Condvar::new(),
+            served: watch::channel(0).0,
+        });
+        let weak = Arc::downgrade(&miner);
+        thread::Builder::new().name("polity-miner".into()).spawn(move || work(&weak))?;
+        Ok(miner)
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> Settings {
+        self.settings_mut().clone()
+    }
+
+    /// Changes the settings.
+    pub fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings_mut());
+        self.requests().woken = true;
+        self.requested.notify_all();
+    }
+
+    fn settings_mut(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says that there is a transaction. Where it gets a block at once, the
+    /// future ends when that is made, or known not to be.
+    pub fn announce(&self) -> impl Future<Output = ()> + Send + 'static {
+        let ticket = self.settings_mut().mining.is_instant().then(|| {
+            let mut requests = self.requests();
+            requests.last = requests.last.saturating_add(1);
+            self.requested.notify_all();
+            requests.last
+        });
+        let mut served = self.served.subscribe();
+        async move {
+            if let Some(ticket) = ticket {
+                // Where the miner is gone, so is what was waited for.
+                let _ = served.wait_for(|served| *served >= ticket).await;
+            }
+        }
+    }
+
+    /// Stops making blocks by itself, after the one that is being made.
+    pub fn stop(&self) {
+        self.requests().stopped = true;
+        self.requested.notify_all();
+        drop(self.making());
+    }
+
+    /// Does something while no block is made.
+    pub fn pause<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _making = self.making();
+        act()
+    }
+
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds since the Unix epoch, by the chain's clock.
+    pub fn now(&self) -> u64 {
+        now(self.settings_mut().offset)
+    }
+
+    /// The timestamp that a block after `parent` would have now.
+    pub fn next_timestamp(&self, parent: &Block) -> u64 {
+        next_timestamp(&self.settings_mut(), parent)
+    }
+
+    /// What the next block would be made with, as things are.
+    pub fn draft(&self, parent: &Block) -> Draft {
+        draft(&self.settings_mut(), parent)
+    }
+
+    /// Makes a block of what is pending.
+    ///
+    /// # Errors
+    /// The state or the store failed; no block was made then.
+    pub fn mine(&self) -> Result<Arc<Block>, ChainError> {
+        let _making = self.making();
+        let settings = self.settings();
+        let parent = self.chain.head();
+        let draft = draft(&settings, &parent);
+        let built = self.chain.add(&draft, |header| {
+            let base_fee = header.base_fee_per_gas.unwrap_or_default();
+            self.pool.best(settings.order, base_fee, header.gas_limit)
+        })?;
+        {
+            let mut now = self.settings_mut();
+            // What was for this block alone, unless it was set anew meanwhile.
+            take_if(&mut now.next_base_fee, settings.next_base_fee);
+            take_if(&mut now.next_randomness, settings.next_randomness);
+            if let Some(timestamp) = settings.next_timestamp
+                && take_if(&mut now.next_timestamp, settings.next_timestamp)
+            {
+                // The clock goes on from there.
+                now.offset = i128::from(timestamp) - i128::from(self::now(0));
+            }
+        }
+        for (tx, reason) in &built.left_out {
+            if let Some(invalid) = reason {
+                tracing::warn!(hash = %tx.hash(), %invalid, "transaction dropped");
+                self.pool.remove(&tx.hash());
+            }
+        }
+        let view = self.chain.latest()?;
+        self.pool.advance(&built.block, &view);
+        Ok(built.block)
+    }
+
+    /// Makes blocks until nothing that is pending fits any more.
+    fn mine_all(&self) -> Result<(), ChainError> {
+        loop {
+            let parent = self.chain.head();
+            let header = self.draft(&parent).header(self.chain.spec(), &parent)?;
+            let ready = self.pool.has_ready(header.base_fee_per_gas.unwrap_or_default());
+            if !ready || self.mine()?.transactions.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Empties an option that still is what it was.
+fn take_if<T: PartialEq>(option: &mut Option<T>, was: Option<T>) -> bool {
+    let taken = *option == was;
+    if taken {
+        *option = None;
+    }
+    taken
+}
+
+fn now(offset: i128) -> u64 {
+    let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    u64::try_from(i128::from(system).saturating_add(offset).max(0)).unwrap_or(u64::MAX)
+}
+
+fn next_timestamp(settings: &Settings, parent: &Block) -> u64 {
+    let after = parent.header.timestamp.saturating_add(1);
+    let chosen = match (settings.next_timestamp, settings.block_interval) {
+        (Some(timestamp), _) => timestamp,
+        (None, Some(interval)) => parent.header.timestamp.saturating_add(interval),
+        (None, None) => now(settings.offset),
+    };
+    chosen.max(after)
+}
+
+fn draft(settings: &Settings, parent: &Block) -> Draft {
+    Draft {
+        timestamp: next_timestamp(settings, parent),
+        beneficiary: settings.beneficiary,
+        gas_limit: settings.gas_limit,
+        base_fee: settings.next_base_fee.or(settings.base_fee),
+        randomness: settings.next_randomness,
+        ..Draft::default()
+    }
+}
+
+/// The miner's thread.
+fn work(miner: &Weak<Miner>) {
+    let mut last = Instant::now();
+    while let Some(miner) = miner.upgrade() {
+        let mining = miner.settings_mut().mining;
+        let due = mining.interval().map(|interval| last + interval);
+        let request = {
+            let requests = miner.requests();
+            let idle = |requests: &mut Requests| {
+                !requests.stopped && !requests.woken && *miner.served.borrow() >= requests.last
+            };
+            // From time to time it is looked whether the miner still exists.
+            let left = due.map_or(Duration::from_millis(500), |due| {
+                due.saturating_duration_since(Instant::now()).min(Duration::from_millis(500))
+            });
+            let (mut requests, _) = miner
+                .requested
+                .wait_timeout_while(requests, left, idle)
+                .unwrap_or_else(PoisonError::into_inner);
+            requests.woken = false;
+            if requests.stopped {
+                return;
+            }
+            requests.last
+        };
+        let mut made = Ok(());
+        if request > *miner.served.borrow() {
+            made = miner.mine_all();
+            miner.served.send_replace(request);
+        }
+        if due.is_some_and(|due| due <= Instant::now()) {
+            last = Instant::now();
+            made = made.and_then(|()| miner.mine().map(drop));
+        }
+        if let Err(error) = made {
+            tracing::error!(%error, "no block could be made");
+        }
+    }
+}

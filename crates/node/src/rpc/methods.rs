@@ -1,0 +1,87 @@
+use std::{collections::HashMap, pin::Pin, sync::Arc};
+
+use super::{Connection, Params, Reply, RpcError};
+
+/// What an answer that has to be waited for is.
+pub type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// How a method is answered, for a front door `D`.
+pub enum Method<D> {
+    /// At once.
+    Quick(fn(&D, &mut Params<'_>) -> Reply),
+    /// By computing for a while, on a thread of its own.
+    Heavy(fn(&D, &mut Params<'_>) -> Reply),
+    /// By waiting for something. Requests of this kind that follow on each other
+    /// in a batch are answered together.
+    Waiting(fn(&Arc<D>, &mut Params<'_>) -> Result<Later, RpcError>),
+    /// By something that concerns the connection, such as a subscription.
+    Connected(fn(&Arc<D>, &mut Params<'_>, &Arc<Connection>) -> Reply),
+}
+
+impl<D> Clone for Method<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Method<D> {}
+
+/// The methods of a front door, by name.
+pub struct Methods<D> {
+    table: HashMap<&'static str, Method<D>>,
+}
+
+impl<D> Default for Methods<D> {
+    fn default() -> Self {
+        Self { table: HashMap::new() }
+    }
+}
+
+impl<D> Methods<D> {
+    /// Adds a method that is answered at once.
+    pub fn quick(&mut self, name: &'static str, method: fn(&D, &mut Params<'_>) -> Reply) {
+        self.table.insert(name, Method::Quick(method));
+    }
+
+    /// Adds a method that computes for a while.
+    pub fn heavy(&mut self, name: &'static str, method: fn(&D, &mut Params<'_>) -> Reply) {
+        self.table.insert(name, Method::Heavy(method));
+    }
+
+    /// Adds a method that waits for something.
+    pub fn waiting(
+        &mut self,
+        name: &'static str,
+        method: fn(&Arc<D>, &mut Params<'_>) -> Result<Later, RpcError>,
+    ) {
+        self.table.insert(name, Method::Waiting(method));
+    }
+
+    /// Adds a method that concerns the connection.
+    pub fn connected(
+        &mut self,
+        name: &'static str,
+        method: fn(&Arc<D>, &mut Params<'_>, &Arc<Connection>) -> Reply,
+    ) {
+        self.table.insert(name, Method::Connected(method));
+    }
+
+    /// Gives a method another name as well.
+    pub fn alias(&mut self, name: &'static str, of: &'static str) {
+        if let Some(method) = self.table.get(of).copied() {
+            self.table.insert(name, method);
+        }
+    }
+
+    /// The method with this name, and the name as it lives here.
+    pub(super) fn get(&self, name: &str) -> Option<(&'static str, Method<D>)> {
+        self.table.get_key_value(name).map(|(name, method)| (*name, *method))
+    }
+
+    /// The names of all methods, sorted.
+    pub fn names(&self) -> Vec<&'static str> {
+        let mut names: Vec<_> = self.table.keys().copied().collect();
+        names.sort_unstable();
+        names
+    }
+}

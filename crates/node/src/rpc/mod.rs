@@ -1,0 +1,274 @@
+//! JSON-RPC 2.0, over HTTP and WebSocket, for any front door.
+
+mod connection;
+mod error;
+mod methods;
+mod params;
+mod server;
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use tokio::sync::Semaphore;
+
+pub use connection::{Connection, Gone, Sink};
+pub use error::{Reply, RpcError, reason, reply};
+pub use methods::{Later, Method, Methods};
+pub use params::Params;
+pub use server::{ServeError, Server};
+
+use crate::config::Limits;
+
+/// What answers requests: the methods of a front door, within limits.
+pub struct Service<D> {
+    door: Arc<D>,
+    methods: Methods<D>,
+    limits: Limits,
+    computing: Arc<Semaphore>,
+}
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    method: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    params: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct Response<'a> {
+    jsonrpc: &'static str,
+    #[serde(serialize_with = "id_or_null")]
+    id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a RpcError>,
+}
+
+fn id_or_null<S: serde::Serializer>(
+    id: &Option<&RawValue>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => id.serialize(serializer),
+        None => serializer.serialize_unit(),
+    }
+}
+
+/// A request on its way to its answer.
+enum Work<D> {
+    Done(Reply),
+    Heavy(fn(&D, &mut Params<'_>) -> Reply),
+    Later(Later),
+}
+
+impl<D: Send + Sync + 'static> Service<D> {
+    /// A service of these methods.
+    pub fn new(door: Arc<D>, methods: Methods<D>, limits: Limits) -> Self {
+        let computing = Arc::new(Semaphore::new(limits.computing));
+        Self { door, methods, limits, computing }
+    }
+
+    /// The limits.
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Answers what a client sent: a request, or a batch of them. `None` where
+    /// there is nothing to answer.
+    pub async fn answer(
+        &self,
+        body: &[u8],
+        connection: Option<&Arc<Connection>>,
+    ) -> Option<String> {
+        let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+        if first != Some(&b'[') {
+            return self.answer_one(body, connection).await;
+        }
+        let requests: Vec<&RawValue> = match serde_json::from_slice(body) {
+            Ok(requests) => requests,
+            Err(error) => return Some(failure(None, &parse_error(&error))),
+        };
+        if requests.is_empty() {
+            return Some(failure(None, &RpcError::new(RpcError::INVALID_REQUEST, "empty batch")));
+        }
+        if requests.len() > self.limits.batch {
+            let text = format!("batch too large: {}, limit {}", requests.len(), self.limits.batch);
+            return Some(failure(None, &RpcError::limit(text)));
+        }
+        let answers = self.answer_batch(&requests, connection).await;
+        if answers.is_empty() {
+            return None;
+        }
+        Some(format!("[{}]", answers.join(",")))
+    }
+
+    async fn answer_one(
+        &self,
+        body: &[u8],
+        connection: Option<&Arc<Connection>>,
+    ) -> Option<String> {
+        let request = match serde_json::from_slice::<Request<'_>>(body) {
+            Ok(request) => request,
+            Err(error) => return Some(failure(None, &refusal(body, &error))),
+        };
+        let reply = match self.begin(&request, connection) {
+            Work::Done(reply) => reply,
+            Work::Later(later) => self.wait(later).await,
+            Work::Heavy(method) => self.compute(method, request.params).await,
+        };
+        respond(&request, &reply)
+    }
+
+    /// Answers requests in their order; those that wait for something and follow
+    /// on each other wait together.
+    async fn answer_batch(
+        &self,
+        requests: &[&RawValue],
+        connection: Option<&Arc<Connection>>,
+    ) -> Vec<String> {
+        let mut answers = Vec::with_capacity(requests.len());
+        let mut waiting = Vec::new();
+        for raw in requests {
+            let request = match serde_json::from_str::<Request<'_>>(raw.get()) {
+                Ok(request) => request,
+                Err(error) => {
+                    answers.push(failure(None, &refusal(raw.get().as_bytes(), &error)));
+                    continue;
+                }
+            };
+            if !waiting.is_empty() && !self.is_waiting(&request) {
+                self.finish(&mut waiting, &mut answers).await;
+            }
+            let reply = match self.begin(&request, connection) {
+                Work::Later(later) => {
+                    waiting.push((request, tokio::spawn(later)));
+                    continue;
+                }
+                Work::Done(reply) => reply,
+                Work::Heavy(method) => self.compute(method, request.params).await,
+            };
+            answers.extend(respond(&request, &reply));
+        }
+        self.finish(&mut waiting, &mut answers).await;
+        answers
+    }
+
+    async fn finish(
+        &self,
+        waiting: &mut Vec<(Request<'_>, tokio::task::JoinHandle<Reply>)>,
+        answers: &mut Vec<String>,
+    ) {
+        for (request, task) in waiting.drain(..) {
+            let later = async { task.await.unwrap_or_else(|error| Err(internal(&error))) };
+            let reply = self.wait(later).await;
+            answers.extend(respond(&request, &reply));
+        }
+    }
+
+    fn is_waiting(&self, request: &Request<'_>) -> bool {
+        let method = request.method.as_deref().and_then(|name| self.methods.get(name));
+        matches!(method, Some((_, Method::Waiting(_))))
+    }
+
+    fn begin(&self, request: &Request<'_>, connection: Option<&Arc<Connection>>) -> Work<D> {
+        let Some(name) = request.method.as_deref() else {
+            return Work::Done(Err(RpcError::new(RpcError::INVALID_REQUEST, "invalid request")));
+        };
+        let Some((name, method)) = self.methods.get(name) else {
+            metrics::counter!("polity_rpc_requests_total", "method" => "unknown").increment(1);
+            return Work::Done(Err(RpcError::no_method(name)));
+        };
+        metrics::counter!("polity_rpc_requests_total", "method" => name).increment(1);
+        let mut params = match Params::parse(request.params) {
+            Ok(params) => params,
+            Err(error) => return Work::Done(Err(error)),
+        };
+        match (method, connection) {
+            (Method::Quick(method), _) => Work::Done(method(&self.door, &mut params)),
+            (Method::Heavy(method), _) => Work::Heavy(method),
+            (Method::Waiting(method), _) => match method(&self.door, &mut params) {
+                Ok(later) => Work::Later(later),
+                Err(error) => Work::Done(Err(error)),
+            },
+            (Method::Connected(method), Some(connection)) => {
+                Work::Done(method(&self.door, &mut params, connection))
+            }
+            (Method::Connected(_), None) => {
+                let text = "notifications not supported";
+                Work::Done(Err(RpcError::new(RpcError::NO_METHOD, text)))
+            }
+        }
+    }
+
+    async fn wait(&self, later: impl Future<Output = Reply>) -> Reply {
+        let limit = Duration::from_secs(self.limits.seconds);
+        tokio::time::timeout(limit, later).await.unwrap_or_else(|_| Err(too_long()))
+    }
+
+    /// Computes an answer away from the threads that serve connections.
+    async fn compute(
+        &self,
+        method: fn(&D, &mut Params<'_>) -> Reply,
+        params: Option<&RawValue>,
+    ) -> Reply {
+        let door = self.door.clone();
+        let params = params.map(ToOwned::to_owned);
+        let computing = self.computing.clone();
+        self.wait(async move {
+            let permit = computing.acquire_owned().await.map_err(|error| internal(&error))?;
+            let computed = tokio::task::spawn_blocking(move || {
+                let reply = Params::parse(params.as_deref())
+                    .and_then(|mut params| method(&door, &mut params));
+                drop(permit);
+                reply
+            });
+            computed.await.unwrap_or_else(|error| Err(internal(&error)))
+        })
+        .await
+    }
+}
+
+fn respond(request: &Request<'_>, reply: &Reply) -> Option<String> {
+    // Who gives no id wants no answer; but to an error everyone is entitled.
+    if request.id.is_none() && request.method.is_some() {
+        return None;
+    }
+    let (result, error) = match reply {
+        Ok(result) => (Some(&**result), None),
+        Err(error) => (None, Some(error)),
+    };
+    Some(write(&Response { jsonrpc: "2.0", id: request.id, result, error }))
+}
+
+fn failure(id: Option<&RawValue>, error: &RpcError) -> String {
+    write(&Response { jsonrpc: "2.0", id, result: None, error: Some(error) })
+}
+
+fn write(response: &Response<'_>) -> String {
+    serde_json::to_string(response).unwrap_or_default()
+}
+
+/// Why a body is no request: not JSON at all, or JSON of another shape.
+fn refusal(body: &[u8], error: &serde_json::Error) -> RpcError {
+    match serde_json::from_slice::<&RawValue>(body) {
+        Ok(_) => RpcError::new(RpcError::INVALID_REQUEST, format!("invalid request: {error}")),
+        Err(error) => parse_error(&error),
+    }
+}
+
+fn parse_error(error: &serde_json::Error) -> RpcError {
+    RpcError::new(RpcError::PARSE, format!("parse error: {error}"))
+}
+
+fn internal(error: &dyn std::fmt::Display) -> RpcError {
+    RpcError::new(RpcError::INTERNAL, format!("internal error: {error}"))
+}
+
+fn too_long() -> RpcError {
+    RpcError::limit("request timed out")
+}
