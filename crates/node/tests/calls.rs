@@ -175,6 +175,29 @@ fn calls_of_a_bundle_see_each_other() {
     assert_eq!(counts, [vec![Some(vec![1]), None, Some(vec![2])], vec![Some(vec![3])]]);
 }
 
+#[test]
+fn precompiles_can_be_moved() {
+    let world = World::default();
+    let sha256 = Address::with_last_byte(2);
+    let there = Address::repeat_byte(0x99);
+    let moved: StateOverride = from_value(json!({
+        sha256.to_string(): { "movePrecompileToAddress": there, "code": "0x60075f5260205ff3" },
+    }))
+    .unwrap();
+    let ask = |to: Address| {
+        let asked = request(json!({ "to": to, "data": "0x68656c6c6f" }));
+        call(&world.scene(), &asked, Some(&moved), None).unwrap()
+    };
+    let digest = hex!("2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
+    assert_eq!(ask(there), Bytes::from(digest));
+    assert_eq!(words(&ask(sha256)), [7]);
+    let none: StateOverride =
+        from_value(json!({ COUNTER.to_string(): { "movePrecompileToAddress": there } })).unwrap();
+    let counter = request(json!({ "to": COUNTER }));
+    let (code, text) = told(call(&world.scene(), &counter, Some(&none), None));
+    assert_eq!((code, text), (-32602, format!("account {COUNTER} is not a precompile")));
+}
+
 fn estimate(world: &World, value: Value) -> Result<u64, CallError> {
     estimate_gas(&world.scene(), &request(value), None, None)
 }

@@ -5,6 +5,7 @@
 //! any number of readers see the tip as it was when they asked.
 
 mod block;
+mod edits;
 mod error;
 mod seal;
 mod store;
@@ -35,7 +36,7 @@ use crate::genesis;
 pub use block::{Block, Included};
 pub use error::ChainError;
 pub use seal::Draft;
-pub use store::{Place, Store, StoreError};
+pub use store::{Identity, Place, Store, StoreError};
 pub use transaction::{Envelope, Transaction, without_blobs};
 pub use view::ChainView;
 
@@ -105,14 +106,17 @@ impl Chain {
         threads: NonZeroUsize,
     ) -> Result<Self, ChainError> {
         let GenesisBlock { spec, header, alloc } = genesis::block(genesis)?;
+        // A development chain is born when it is started for the first time.
+        let ageless = Header { timestamp: 0, ..header.clone() };
+        let identity = Identity { chain_id: spec.chain_id, genesis: ageless.hash_slow() };
         let (state, store, durable) = match storage {
             Storage::Memory => {
                 let backend = Arc::new(polity_state::Memory::new());
-                (State::open(backend, history)?, Store::in_memory(spec.chain_id)?, false)
+                (State::open(backend, history)?, Store::in_memory(&identity)?, false)
             }
             Storage::Folder(folder) => {
                 let backend = open_disk(&folder.join("state"), spec.chain_id)?;
-                let store = Store::open(&folder.join("blocks.redb"), spec.chain_id)?;
+                let store = Store::open(&folder.join("blocks.redb"), &identity)?;
                 (State::open(Arc::new(backend), history)?, store, true)
             }
         };
@@ -120,7 +124,7 @@ impl Chain {
         let first = header.number;
         let block = match store.head()? {
             None => begin(&state, &store, header, &alloc)?,
-            Some(head) => resume(&state, &store, head, &header)?,
+            Some(head) => resume(&state, &store, head)?,
         };
         let (events, _) = broadcast::channel(EVENTS);
         Ok(Self {
@@ -203,6 +207,21 @@ impl Chain {
             return self.view_of(&tip);
         }
         Ok(ChainView::new(self.state.view_at(number)?, Arc::default()))
+    }
+
+    /// The state on which a block was executed, or would be: that after its
+    /// parent, with what was edited in between.
+    ///
+    /// # Errors
+    /// There is no such state, or it is not kept.
+    pub fn state_before(&self, number: u64) -> Result<ChainView, ChainError> {
+        let parent = number.saturating_sub(1);
+        let tip = self.tip();
+        if tip.block.number() == parent {
+            return self.view_of(&tip);
+        }
+        let edits = Arc::new(self.store.edits(number)?);
+        Ok(ChainView::new(self.state.view_at(parent)?, edits))
     }
 
     /// The block at a height.
@@ -351,18 +370,13 @@ fn put_genesis(state: &State, store: &Store, header: Header) -> Result<Arc<Block
     state.flush()?;
     let block = Block { header, hash, transactions: Vec::new(), withdrawals: Vec::new() };
     let block = Arc::new(block);
-    store.put(block.clone())?;
+    store.put(block.clone(), None)?;
     Ok(block)
 }
 
 /// Makes state and blocks end at the same height again, after a stop that only
 /// one of them had time for: what only one of them has was never announced.
-fn resume(
-    state: &State,
-    store: &Store,
-    head: u64,
-    genesis: &Header,
-) -> Result<Arc<Block>, ChainError> {
+fn resume(state: &State, store: &Store, head: u64) -> Result<Arc<Block>, ChainError> {
     let height = state.height().ok_or(ChainError::StateBehind { state: None, blocks: head })?;
     let common = head.min(height);
     if height > common {
@@ -373,13 +387,6 @@ fn resume(
     }
     let missing = || StoreError::Corrupt(format!("block {common} is missing"));
     let block = store.block(common)?.ok_or_else(missing)?;
-    let first = store.block(genesis.number)?.ok_or_else(missing)?;
-    let as_given = Header { state_root: first.header.state_root, ..genesis.clone() };
-    // A development chain is born at its first start.
-    let as_given = Header { timestamp: first.header.timestamp, ..as_given };
-    if as_given.hash_slow() != first.hash {
-        return Err(ChainError::OtherGenesis(first.hash));
-    }
     let root = state.root()?;
     if root != block.header.state_root {
         let stated = block.header.state_root;

@@ -17,7 +17,7 @@ use polity_kernel::{BlockContext, TransactionOutput};
 use polity_state::Changes;
 use polity_types::Resources;
 
-use super::{Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction};
+use super::{Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction, edits};
 
 /// What the producer of a block decides.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +111,8 @@ impl Chain {
         let hash = header.hash_slow();
         self.state.set_block_hash(header.number, hash)?;
         let block = Arc::new(assemble(header, hash, draft, included, built.output));
-        self.store.put(block.clone())?;
+        let edits = edits::encode(&tip.edits, &self.state.view_at(tip.block.number())?)?;
+        self.store.put(block.clone(), edits.as_deref())?;
         if self.durable {
             commit.durable()?;
         }

@@ -15,13 +15,14 @@ use alloy_primitives::{Address, B256, Bloom};
 use alloy_rlp::{Decodable, Encodable};
 use borsh::{BorshDeserialize, BorshSerialize};
 use polity_evm::Unsigned;
+use polity_state::Changes;
 use polity_types::{Event, Receipt};
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
     backends::InMemoryBackend,
 };
 
-use super::{Block, Envelope, Included, Transaction};
+use super::{Block, Envelope, Included, Transaction, edits};
 
 /// Height → header, transactions and withdrawals.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
@@ -33,6 +34,8 @@ const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
 /// Hash of a transaction → height and index.
 const PLACES: TableDefinition<'_, [u8; 32], (u64, u32)> = TableDefinition::new("places");
+/// Height → what was edited before the block.
+const EDITS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("edits");
 /// What there is one of.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
@@ -40,6 +43,7 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FORMAT: u32 = 1;
 const FORMAT_KEY: &str = "format";
 const CHAIN_KEY: &str = "chain";
+const GENESIS_KEY: &str = "genesis";
 
 /// How many of the last blocks are kept decoded.
 const RECENT: usize = 128;
@@ -49,6 +53,15 @@ pub struct Store {
     database: Database,
     durable: bool,
     recent: Mutex<BTreeMap<u64, Arc<Block>>>,
+}
+
+/// What tells a chain from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The chain id.
+    pub chain_id: u64,
+    /// A hash of what its first block was made of.
+    pub genesis: B256,
 }
 
 /// Why blocks cannot be read or written.
@@ -67,13 +80,19 @@ pub enum StoreError {
         found: u32,
     },
     /// The store is of another chain.
-    #[error("the store holds a chain with the id {found}, not {expected}")]
+    #[error("the store holds a chain with the id {found}, not {expected}; use another folder")]
     Chain {
         /// The chain in the store.
         found: u64,
         /// The chain that was asked for.
         expected: u64,
     },
+    /// The store is of a chain that began otherwise.
+    #[error(
+        "the store holds a chain with another first block: start with the settings (accounts, \
+         balances, rules, gas limit …) that it was made with, or use another folder"
+    )]
+    Genesis,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -107,21 +126,22 @@ impl Store {
     ///
     /// # Errors
     /// No memory.
-    pub fn in_memory(chain_id: u64) -> Result<Self, StoreError> {
+    pub fn in_memory(identity: &Identity) -> Result<Self, StoreError> {
         let database =
             Database::builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
-        Self::with(database, false, chain_id)
+        Self::with(database, false, identity)
     }
 
     /// The store in a file, which is created where it is absent.
     ///
     /// # Errors
     /// The file cannot be opened or is of another format or chain.
-    pub fn open(path: &Path, chain_id: u64) -> Result<Self, StoreError> {
-        Self::with(Database::create(path).map_err(failed)?, true, chain_id)
+    pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
+        Self::with(Database::create(path).map_err(failed)?, true, identity)
     }
 
-    fn with(database: Database, durable: bool, chain_id: u64) -> Result<Self, StoreError> {
+    fn with(database: Database, durable: bool, identity: &Identity) -> Result<Self, StoreError> {
+        let Identity { chain_id, genesis } = *identity;
         let write = database.begin_write().map_err(failed)?;
         {
             let mut meta = write.open_table(META).map_err(failed)?;
@@ -133,6 +153,7 @@ impl Store {
                 None => {
                     meta.insert(FORMAT_KEY, &FORMAT.to_be_bytes()[..]).map_err(failed)?;
                     meta.insert(CHAIN_KEY, &chain_id.to_be_bytes()[..]).map_err(failed)?;
+                    meta.insert(GENESIS_KEY, genesis.as_slice()).map_err(failed)?;
                 }
                 Some(format) => {
                     let found = u32::from_be_bytes(exact(&format, "format")?);
@@ -144,6 +165,9 @@ impl Store {
                     if found != chain_id {
                         return Err(StoreError::Chain { found, expected: chain_id });
                     }
+                    if stored(GENESIS_KEY, &meta)?.as_deref() != Some(genesis.as_slice()) {
+                        return Err(StoreError::Genesis);
+                    }
                 }
             }
             write.open_table(BLOCKS).map_err(failed)?;
@@ -151,16 +175,18 @@ impl Store {
             write.open_table(BLOOMS).map_err(failed)?;
             write.open_table(NUMBERS).map_err(failed)?;
             write.open_table(PLACES).map_err(failed)?;
+            write.open_table(EDITS).map_err(failed)?;
         }
         write.commit().map_err(failed)?;
         Ok(Self { database, durable, recent: Mutex::default() })
     }
 
-    /// Adds a block; when this returns, a store on disk holds it for good.
+    /// Adds a block and what was edited before it; when this returns, a store on
+    /// disk holds it for good.
     ///
     /// # Errors
     /// The database failed.
-    pub fn put(&self, block: Arc<Block>) -> Result<(), StoreError> {
+    pub fn put(&self, block: Arc<Block>, edits: Option<&[u8]>) -> Result<(), StoreError> {
         let number = block.number();
         let mut write = self.write()?;
         if !self.durable {
@@ -179,6 +205,9 @@ impl Store {
             for (index, included) in (0_u32..).zip(&block.transactions) {
                 let hash = included.transaction.hash();
                 table.insert(hash.0, (number, index)).map_err(failed)?;
+            }
+            if let Some(edits) = edits {
+                write.open_table(EDITS).map_err(failed)?.insert(number, edits).map_err(failed)?;
             }
         }
         write.commit().map_err(failed)?;
@@ -206,10 +235,12 @@ impl Store {
             let mut blooms = write.open_table(BLOOMS).map_err(failed)?;
             let mut numbers = write.open_table(NUMBERS).map_err(failed)?;
             let mut places = write.open_table(PLACES).map_err(failed)?;
+            let mut edits = write.open_table(EDITS).map_err(failed)?;
             for block in gone.iter().flatten() {
                 blocks.remove(block.number()).map_err(failed)?;
                 receipts.remove(block.number()).map_err(failed)?;
                 blooms.remove(block.number()).map_err(failed)?;
+                edits.remove(block.number()).map_err(failed)?;
                 numbers.remove(block.hash.0).map_err(failed)?;
                 for included in &block.transactions {
                     places.remove(included.transaction.hash().0).map_err(failed)?;
@@ -304,6 +335,19 @@ impl Store {
             other => other,
         })?;
         Ok(block.map(Arc::new))
+    }
+
+    /// What was edited before the block at a height.
+    ///
+    /// # Errors
+    /// The database failed, or what it holds are no edits.
+    pub fn edits(&self, number: u64) -> Result<Changes, StoreError> {
+        let bytes = self.read(|read| {
+            let table = read.open_table(EDITS).map_err(failed)?;
+            Ok(table.get(number).map_err(failed)?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        let damaged = |what| corrupt(format!("the edits before block {number}: {what}"));
+        bytes.map_or(Ok(Changes::new()), |bytes| edits::decode(&bytes).map_err(damaged))
     }
 
     fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Block>>> {

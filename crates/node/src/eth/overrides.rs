@@ -12,20 +12,69 @@ use polity_engine::Overlay;
 use polity_evm::{account, code_ref};
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{LocalKey, Value};
+use revm::{
+    Inspector,
+    interpreter::{CallInputs, CallOutcome},
+    precompile::{PrecompileSpecId, Precompiles},
+    primitives::hardfork::SpecId,
+};
 
 use super::CallError;
 
 /// How many ancestors a contract can ask for (`BLOCKHASH`).
 const ANCESTORS: u64 = 256;
 
-/// Lays what a request makes up of accounts over a state.
+/// Precompiles that a request moves: from where, to where.
+///
+/// Looks on at an execution, and makes each call of such an address that of the
+/// other.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Moves(Vec<(Address, Address)>);
+
+impl Moves {
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<C> Inspector<C> for Moves {
+    fn call(&mut self, _: &mut C, inputs: &mut CallInputs) -> Option<CallOutcome> {
+        let called = inputs.bytecode_address;
+        if let Some((from, _)) = self.0.iter().find(|(_, to)| *to == called) {
+            inputs.bytecode_address = *from;
+        } else if self.0.iter().any(|(from, _)| *from == called) {
+            // Its code, if it has any, is in the inputs already.
+            inputs.bytecode_address = Address::ZERO;
+        }
+        None
+    }
+}
+
+/// Lays what a request makes up of accounts over a state. Gives the precompiles
+/// that it moves.
 pub(crate) fn override_state(
     state: &mut Overlay<'_>,
     overrides: &StateOverride,
-) -> Result<(), CallError> {
+    spec: SpecId,
+) -> Result<Moves, CallError> {
     let mut accounts: Vec<(&Address, &AccountOverride)> = overrides.iter().collect();
     accounts.sort_unstable_by_key(|(address, _)| **address);
-    accounts.into_iter().try_for_each(|(address, given)| override_account(state, *address, given))
+    let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(spec));
+    let mut moves = Vec::new();
+    for (address, given) in accounts {
+        if let Some(to) = given.move_precompile_to {
+            if !precompiles.contains(address) {
+                return Err(CallError::Params(format!("account {address} is not a precompile")));
+            }
+            if to == *address {
+                let text = format!("precompile {address} is moved to where it is");
+                return Err(CallError::Params(text));
+            }
+            moves.push((*address, to));
+        }
+        override_account(state, *address, given)?;
+    }
+    Ok(Moves(moves))
 }
 
 fn override_account(
@@ -33,10 +82,6 @@ fn override_account(
     address: Address,
     given: &AccountOverride,
 ) -> Result<(), CallError> {
-    if given.move_precompile_to.is_some() {
-        let text = format!("account {address}: precompiles cannot be moved");
-        return Err(CallError::Params(text));
-    }
     let id = account(address);
     let mut record = state.account(&id)?.unwrap_or_default();
     if let Some(balance) = given.balance {

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
-use alloy_primitives::{B256, Bytes, map::HashSet};
+use alloy_primitives::{B256, Bytes, U64, map::HashSet};
 use alloy_rpc_types_eth::{BlockOverrides, Index, TransactionRequest, state::StateOverride};
 use alloy_rpc_types_trace::{
     filter::TraceFilter,
     geth::{GethDebugTracingCallOptions, GethDebugTracingOptions},
     parity::{LocalizedTransactionTrace, TraceResults, TraceType},
 };
+use serde_json::{Value, from_value, json};
 
 use super::{
     CallError, Ethereum, Past, debug_block, debug_call, debug_transaction, parity_call,
     parity_call_many, replay_block, replay_transaction, resolve::no_block, trace_block,
-    trace_filter, trace_get, trace_raw, trace_transaction,
+    trace_filter, trace_get, trace_raw, trace_transaction, transactions::number_of,
 };
 use crate::{
     chain::{Block, ChainView, Transaction},
@@ -43,7 +44,7 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     methods.heavy("trace_transaction", |door, params| {
         let found = door.retrace(&params.required()?)?;
         let traces = found.map(|(looked, index)| trace_transaction(&looked.past(door), index));
-        reply(&traces.transpose()?)
+        reply(&traces.transpose()?.unwrap_or_default())
     });
     methods.heavy("trace_get", |door, params| {
         let found = door.retrace(&params.required()?)?;
@@ -121,11 +122,10 @@ impl Ethereum {
     fn look_at(&self, block: Arc<Block>) -> Result<Looked, RpcError> {
         let chain = &self.node.chain;
         let number = block.number();
-        let before = match number.checked_sub(1) {
-            Some(parent) if number > chain.first() => chain.state_at(parent)?,
-            _ => return Err(RpcError::server("genesis is not traceable")),
-        };
-        Ok(Looked { block, before })
+        if number <= chain.first() {
+            return Err(RpcError::server("genesis is not traceable"));
+        }
+        Ok(Looked { before: chain.state_before(number)?, block })
     }
 
     /// The block that a transaction is in, and its index there.
@@ -156,7 +156,14 @@ fn debug_a_call(door: &Ethereum, params: &mut Params<'_>) -> Reply {
 }
 
 fn filter(door: &Ethereum, params: &mut Params<'_>) -> Reply {
-    let filter: TraceFilter = params.required()?;
+    let mut filter: Value = params.required()?;
+    for end in ["fromBlock", "toBlock"] {
+        if let Some(named) = filter.get_mut(end).filter(|end| end.is_string()) {
+            let tag: BlockNumberOrTag = from_value(named.clone()).map_err(invalid)?;
+            *named = json!(U64::from(number_of(door, tag)?));
+        }
+    }
+    let filter: TraceFilter = from_value(filter).map_err(invalid)?;
     let chain = &door.node.chain;
     let head = chain.head().number();
     let first = filter.from_block.unwrap_or_default().max(chain.first().saturating_add(1));
@@ -182,6 +189,10 @@ fn filter(door: &Ethereum, params: &mut Params<'_>) -> Reply {
         Some(error) => Err(error),
         None => reply(&traces?),
     }
+}
+
+fn invalid(error: serde_json::Error) -> RpcError {
+    RpcError::params(format!("invalid argument 0: {error}"))
 }
 
 fn raw(door: &Ethereum, params: &mut Params<'_>) -> Reply {

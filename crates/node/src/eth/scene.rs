@@ -9,11 +9,11 @@ use polity_evm::{
 };
 use polity_kernel::{BlockContext, Decoded, Executed, Kernel, Machines, Scratch, View};
 use polity_types::Resources;
-use revm::{context::TxEnv, context_interface::either::Either};
+use revm::{context::TxEnv, context_interface::either::Either, inspector::NoOpInspector};
 
 use super::{
     CallError,
-    overrides::{override_block, override_state},
+    overrides::{Moves, override_block, override_state},
 };
 
 /// The most gas of a call that names none, or too much: geth's.
@@ -69,8 +69,11 @@ impl<'a> Scene<'a> {
         if let Some(block) = block {
             override_block(&mut header, &mut overlay, block)?;
         }
+        let mut moves = Moves::default();
         if let Some(state) = state {
-            override_state(&mut overlay, state)?;
+            let fork = self.spec.fork_at(header.number, header.timestamp);
+            let spec = fork.spec_id().map_err(|error| CallError::Internal(error.to_string()))?;
+            moves = override_state(&mut overlay, state, spec)?;
         }
         let blob_base_fee = block.and_then(|block| block.blob_base_fee);
         let context = context(self.spec, &header, blob_base_fee.map(|fee| fee.saturating_to()));
@@ -82,6 +85,7 @@ impl<'a> Scene<'a> {
             machines: self.machines,
             spec: self.spec,
             simulator: Simulator::new(self.machines),
+            moves,
         })
     }
 }
@@ -114,6 +118,7 @@ pub struct Stage<'a> {
     machines: &'a Machines,
     spec: &'a ChainSpec,
     simulator: Simulator<'a>,
+    moves: Moves,
 }
 
 impl<'a> Stage<'a> {
@@ -154,8 +159,10 @@ impl<'a> Stage<'a> {
             u8::from(request.access_list.is_some())
         };
         let price = request.gas_price.unwrap_or_default();
-        let data =
-            request.input.unique_input().map_err(|error| CallError::Params(error.to_string()))?;
+        let data = request
+            .input
+            .unique_input()
+            .map_err(|error| CallError::Params(error.to_string().into()))?;
         Ok(TxEnv {
             tx_type,
             caller,
@@ -199,6 +206,9 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// As [`Stage::run`].
     pub fn run_decoded(&mut self, tx: &Decoded) -> Result<Simulated, CallError> {
+        if !self.moves.is_empty() {
+            return self.inspect(tx, NoOpInspector).map(|(simulated, _)| simulated);
+        }
         let result = self.simulator.run(&self.state, &self.context, tx);
         result.map_err(|error| self.failure(error, tx))
     }
@@ -212,7 +222,14 @@ impl<'a> Stage<'a> {
         tx: &Decoded,
         inspector: I,
     ) -> Result<(Simulated, I), CallError> {
-        let result = self.simulator.inspect(&self.state, &self.context, tx, inspector);
+        let Self { simulator, state, context, moves, .. } = self;
+        let result = if moves.is_empty() {
+            simulator.inspect(state, context, tx, inspector)
+        } else {
+            let both = (inspector, moves.clone());
+            let result = simulator.inspect(state, context, tx, both);
+            result.map(|(simulated, (inspector, _))| (simulated, inspector))
+        };
         result.map_err(|error| self.failure(error, tx))
     }
 

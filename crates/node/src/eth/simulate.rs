@@ -143,6 +143,7 @@ fn next_header(
     Ok(Header {
         parent_hash,
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
+        state_root: B256::ZERO,
         beneficiary: parent.beneficiary,
         difficulty: if from(Fork::Paris) { U256::ZERO } else { parent.difficulty },
         number,

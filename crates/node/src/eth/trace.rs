@@ -2,14 +2,18 @@
 
 use alloy_rpc_types_eth::TransactionRequest;
 use alloy_rpc_types_trace::geth::{
-    GethDebugTracerType, GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace,
-    TraceResult,
+    GethDebugBuiltInTracerType, GethDebugTracerConfig, GethDebugTracerType,
+    GethDebugTracingCallOptions, GethDebugTracingOptions, GethTrace, TraceResult,
 };
 use polity_evm::{Evm, Simulated, StateReader, Transaction, Waiver};
 use polity_kernel::Decoded;
 use revm_inspectors::tracing::{DebugInspector, DebugInspectorError, TransactionContext};
 
-use super::{CallError, Past, Scene, Stage, scene};
+use super::{
+    CallError, Past, Scene, Stage,
+    guard::{Guard, Records},
+    scene,
+};
 
 /// The tracers that there are.
 const TRACERS: &str = "callTracer, flatCallTracer, prestateTracer, 4byteTracer, muxTracer, \
@@ -24,7 +28,9 @@ pub fn debug_transaction(
     index: usize,
     options: &GethDebugTracingOptions,
 ) -> Result<GethTrace, CallError> {
-    let (stage, simulated, inspector) = past.one(index, inspector(options)?)?;
+    let guard = guard(options);
+    let looked = past.one(index, (inspector(options)?, guard.clone()));
+    let (stage, simulated, (inspector, _)) = guard.check(looked)?;
     let tx = past.transactions.get(index);
     let tx = tx.ok_or_else(|| CallError::Params("transaction not found".into()))?;
     let context = place(past, index, tx);
@@ -40,14 +46,16 @@ pub fn debug_block(
     past: &Past<'_>,
     options: &GethDebugTracingOptions,
 ) -> Result<Vec<TraceResult>, CallError> {
-    past.each(
-        || inspector(options),
-        |stage, index, tx, simulated, inspector| {
+    let guard = guard(options);
+    let traces = past.each(
+        || Ok((inspector(options)?, guard.again())),
+        |stage, index, tx, simulated, (inspector, _)| {
             let context = place(past, index, tx);
             let result = trace(stage, tx, simulated, inspector, Some(context))?;
             Ok(TraceResult::Success { result, tx_hash: Some(tx.hash) })
         },
-    )
+    );
+    guard.check(traces)
 }
 
 /// The trace of a call (`debug_traceCall`). `past` is the scene's block, where
@@ -76,8 +84,30 @@ pub fn debug_call<'a>(
         _ => scene.stage(state, block)?,
     };
     let tx = scene::unsigned(stage.envelope(request)?, Waiver::CALL);
-    let (simulated, inspector) = stage.inspect(&tx, inspector(&options.tracing_options)?)?;
+    let options = &options.tracing_options;
+    let guard = guard(options);
+    let looked = stage.inspect(&tx, (inspector(options)?, guard.clone()));
+    let (simulated, (inspector, _)) = guard.check(looked)?;
     trace(&stage, &tx, simulated, inspector, None)
+}
+
+/// What the tracer records of each step: all, where there is no other tracer.
+fn guard(options: &GethDebugTracingOptions) -> Guard {
+    let tracer = options.tracer.as_ref().map(GethDebugTracerType::as_str).unwrap_or_default();
+    let GethDebugTracingOptions { config, .. } = options;
+    let steps = match config.limit {
+        None | Some(0) => u64::MAX,
+        Some(limit) => limit,
+    };
+    let memory = config.is_memory_enabled();
+    Guard::new(match tracer {
+        "" => Records { steps, stack: config.is_stack_enabled(), memory },
+        // Their steps have what they looked at.
+        "prestateTracer" | "erc7562Tracer" | "muxTracer" => {
+            Records { steps: u64::MAX, stack: false, memory: false }
+        }
+        _ => Records::default(),
+    })
 }
 
 fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, CallError> {
@@ -88,7 +118,30 @@ fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, CallEr
         let what = if name.contains(['{', '(']) { "a JavaScript tracer" } else { name.as_str() };
         return Err(CallError::Params(format!("{what} is not supported; there are {TRACERS}")));
     }
-    DebugInspector::new(options.clone()).map_err(|error| failure(&error))
+    let mut options = options.clone();
+    if options.tracer == Some(GethDebugBuiltInTracerType::MuxTracer.into()) {
+        complete(&mut options.tracer_config)?;
+    }
+    DebugInspector::new(options).map_err(|error| failure(&error))
+}
+
+/// Gives each tracer of a mux tracer the settings that it has when it is alone:
+/// none is the same as empty ones.
+fn complete(config: &mut GethDebugTracerConfig) -> Result<(), CallError> {
+    let mut mux = config
+        .clone()
+        .into_mux_config()
+        .map_err(|error| CallError::Params(format!("the settings of the muxTracer: {error}")))?;
+    let plain = [
+        GethDebugBuiltInTracerType::FourByteTracer.into(),
+        GethDebugBuiltInTracerType::NoopTracer.into(),
+    ];
+    let empty = || GethDebugTracerConfig(serde_json::json!({}));
+    mux.0.iter_mut().for_each(|(tracer, own)| {
+        *own = if plain.contains(tracer) { None } else { Some(own.take().unwrap_or_else(empty)) };
+    });
+    *config = mux.into();
+    Ok(())
 }
 
 fn failure<E: core::fmt::Display>(error: &DebugInspectorError<E>) -> CallError {
@@ -116,7 +169,14 @@ fn trace(
 ) -> Result<GethTrace, CallError> {
     let env = tx.payload::<Transaction>().map(|tx| tx.env.clone()).unwrap_or_default();
     let (_, block) = Evm::new(stage.spec().clone()).environment(&stage.context)?;
-    inspector
+    let mut trace = inspector
         .get_result(place, &env, &block, &simulated.outcome, &mut StateReader(&stage.state))
-        .map_err(|error| failure(&error))
+        .map_err(|error| failure(&error))?;
+    // The root is the transaction, with all that it paid for.
+    if let GethTrace::FlatCallTracer(calls) = &mut trace
+        && let Some(root) = calls.first_mut()
+    {
+        root.set_gas_used(simulated.outcome.result.tx_gas_used());
+    }
+    Ok(trace)
 }
