@@ -158,7 +158,6 @@ impl Pool {
             };
             Some((rank, std::cmp::Reverse(waiting.arrival), *address, nonce))
         };
-        #[expect(clippy::iter_over_hash_type, reason = "the heap orders by tip and arrival")]
         let mut heads: BinaryHeap<_> =
             inner.queues.iter().filter_map(|(address, queue)| head(address, queue.next)).collect();
         let mut gas = 0_u64;
