@@ -145,7 +145,14 @@ impl Node {
         let sender = state.account(&transaction.decoded.sender).map_err(failed)?;
         let is_delegated = || is_delegated(state, sender.as_ref());
         pool::check_sender(&transaction, sender, is_delegated, conditions)?;
-        self.pool.add(Arc::new(transaction), sender)?;
+        let address = transaction.sender();
+        if !self.pool.add(Arc::new(transaction), sender)? {
+            // A block that was made meanwhile may have closed the gap, and would
+            // not have found the transaction.
+            let latest =
+                self.chain.latest().map_err(|error| PoolError::State(error.to_string()))?;
+            self.pool.renew_sender(address, &latest);
+        }
         Ok(hash)
     }
 

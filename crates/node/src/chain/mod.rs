@@ -28,7 +28,7 @@ use polity_evm::{
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::{Invalid, Machines};
-use polity_state::{Changes, History, State, disk};
+use polity_state::{Changes, History, State, StateView, disk};
 use tokio::sync::broadcast;
 
 use crate::genesis;
@@ -266,23 +266,21 @@ impl Chain {
         &self.store
     }
 
-    /// Changes the latest state outside of any block. The next block takes it
-    /// over.
+    /// Changes the latest state outside of any block, given the edits so far and
+    /// the state under them. The next block takes the edits over.
     ///
     /// # Errors
-    /// Those of `edit`; nothing is changed then.
+    /// Those of `edit`. What it changed before remains.
     pub fn edit<E: From<ChainError>>(
         &self,
         _: &crate::dev::Powers,
-        edit: impl FnOnce(&mut Changes, &ChainView) -> Result<(), E>,
+        edit: impl FnOnce(&mut Changes, &StateView) -> Result<(), E>,
     ) -> Result<(), E> {
         let _engine = self.engine();
-        let tip = self.tip();
-        let view = self.view_of(&tip)?;
-        let mut edits = Changes::clone(&tip.edits);
-        edit(&mut edits, &view)?;
-        self.set_tip(Tip { block: tip.block.clone(), edits: Arc::new(edits) });
-        Ok(())
+        let mut tip = self.tip.write().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state.view_at(tip.block.number()).map_err(ChainError::from)?;
+        // In place, unless somebody looks at them.
+        edit(Arc::make_mut(&mut Arc::make_mut(&mut tip).edits), &state)
     }
 
     /// Goes back to an earlier end of the chain.
