@@ -30,7 +30,6 @@ pub fn render() -> String {
 }
 
 /// Records what happens to a node's chain, until the node ends.
-#[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "gauges are floats")]
 pub async fn watch(node: Arc<Node>) {
     let mut events = node.chain.subscribe();
     let number = metrics::gauge!("polity_block_number");

@@ -4,6 +4,7 @@
 use crate::{
     block::Environment,
     database::{DatabaseError, KernelDatabase},
+    hashing::instructions,
     inspect::Inspect,
     journal::SessionJournal,
 };
@@ -25,7 +26,7 @@ use revm::{
     },
     inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector},
     interpreter::{
-        FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable, instruction_table,
+        FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable,
         interpreter::EthInterpreter, interpreter_action::FrameInit,
     },
 };
@@ -54,8 +55,7 @@ pub(crate) struct Instructions<'h> {
 }
 
 impl<'h> Instructions<'h> {
-    const TABLE: &'h InstructionTable<EthInterpreter, SessionContext<'h>> =
-        &instruction_table::<EthInterpreter, SessionContext<'h>>();
+    const TABLE: &'h InstructionTable<EthInterpreter, SessionContext<'h>> = &instructions();
 }
 
 impl<'h> InstructionProvider for Instructions<'h> {

@@ -4,12 +4,11 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
 use alloy_serde::JsonStorageKey;
 use polity_evm::{account, code_ref};
 use polity_kernel::View;
-use polity_state::Changes;
+use polity_state::{Changes, StateView};
 use polity_types::{AccountId, AccountRecord, LocalKey, Value};
 
 use super::Ethereum;
 use crate::{
-    chain::ChainView,
     dev::Powers,
     rpc::{Methods, Params, Reply, RpcError, reply},
 };
@@ -80,7 +79,7 @@ impl Ethereum {
     /// Changes the latest state, and makes the pool fit it.
     pub(super) fn edit(
         &self,
-        edit: impl FnOnce(&mut Changes, &ChainView) -> Result<(), RpcError>,
+        edit: impl FnOnce(&mut Changes, &StateView) -> Result<(), RpcError>,
     ) -> Reply {
         self.node.chain.edit(self.powers()?, edit)?;
         self.node.pool.renew(&self.node.chain.latest()?);
@@ -90,12 +89,21 @@ impl Ethereum {
     fn edit_record(&self, of: Address, change: impl FnOnce(&mut AccountRecord)) -> Reply {
         self.edit(|changes, view| {
             let id = account(of);
-            let mut record = view.account(&id)?.unwrap_or_default();
+            let mut record = record(changes, view, &id)?;
             change(&mut record);
             changes.set_account(id, (!record.is_empty()).then_some(record));
             Ok(())
         })
     }
+}
+
+/// An account's record, as edits have it or else the state.
+fn record(changes: &Changes, view: &dyn View, id: &AccountId) -> Result<AccountRecord, RpcError> {
+    let record = match changes.account(id) {
+        Some(record) => record,
+        None => view.account(id)?,
+    };
+    Ok(record.unwrap_or_default())
 }
 
 /// Gives an account a code.
@@ -105,11 +113,7 @@ pub(super) fn put_code(
     id: AccountId,
     code: Bytes,
 ) -> Result<(), RpcError> {
-    let mut record = match changes.account(&id) {
-        Some(record) => record,
-        None => view.account(&id)?,
-    }
-    .unwrap_or_default();
+    let mut record = record(changes, view, &id)?;
     let hash = keccak256(&code);
     record.code = code_ref(hash);
     if record.code.is_some() {

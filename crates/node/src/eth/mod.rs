@@ -17,6 +17,7 @@ mod net;
 mod overrides;
 mod parity;
 mod past;
+mod polity;
 mod resolve;
 mod retrace;
 mod scene;
@@ -78,6 +79,7 @@ impl Ethereum {
         txpool::register(&mut methods);
         simulation::register(&mut methods);
         retrace::register(&mut methods);
+        polity::register(&mut methods);
         if powers.is_some() {
             mining::register(&mut methods);
             edit::register(&mut methods);
