@@ -1,7 +1,5 @@
 use std::borrow::Cow;
 
-use alloy_primitives::Bytes;
-use alloy_sol_types::{ContractError, GenericContractError, SolInterface};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
@@ -38,9 +36,6 @@ impl RpcError {
     pub const NOT_FOUND: i64 = -32001;
     /// More was asked for than is given.
     pub const LIMIT: i64 = -32005;
-    /// A call reverted.
-    pub const REVERTED: i64 = 3;
-
     /// An error with this code.
     pub fn new(code: i64, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), data: None }
@@ -67,30 +62,11 @@ impl RpcError {
         Self::new(Self::LIMIT, message)
     }
 
-    /// A call reverted with this output.
-    pub fn reverted(output: &Bytes) -> Self {
-        let message = match reason(output) {
-            Some(reason) => Cow::Owned(format!("execution reverted: {reason}")),
-            None => Cow::Borrowed("execution reverted"),
-        };
-        Self { code: Self::REVERTED, message, data: Some(Value::String(output.to_string())) }
-    }
-
     /// Adds data.
     #[must_use]
     pub fn with_data(mut self, data: impl Into<Value>) -> Self {
         self.data = Some(data.into());
         self
-    }
-}
-
-/// The text in the output of a call that reverted with `Error(string)` or
-/// `Panic(uint256)` of Solidity.
-pub fn reason(output: &Bytes) -> Option<String> {
-    match GenericContractError::abi_decode(output).ok()? {
-        ContractError::Revert(revert) => Some(revert.reason),
-        ContractError::Panic(panic) => Some(panic.to_string()),
-        ContractError::CustomError(never) => match never {},
     }
 }
 

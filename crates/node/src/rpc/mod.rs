@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 pub use connection::{Connection, Gone, Sink};
-pub use error::{Reply, RpcError, reason, reply};
+pub use error::{Reply, RpcError, reply};
 pub use methods::{Gathered, Later, Method, Methods};
 pub use params::Params;
 pub use server::{ServeError, Server};
