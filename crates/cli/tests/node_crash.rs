@@ -54,7 +54,8 @@ fn told(block: &Value) -> Option<(u64, Told)> {
 fn send(mut connection: Connection, wallet: &Wallet) -> Vec<(Value, Value)> {
     let mut receipts = Vec::new();
     let mut work = || -> Result<(), NodeError> {
-        let nonce = connection.call("eth_getTransactionCount", json!([wallet.address, "pending"]))?;
+        let nonce =
+            connection.call("eth_getTransactionCount", json!([wallet.address, "pending"]))?;
         for nonce in number(&nonce).. {
             let transaction = Transaction { to: SINK, value: 1, input: Bytes::new(), gas: 21_000 };
             let raw = wallet.sign(nonce, &transaction);
@@ -85,7 +86,8 @@ fn watch(mut connection: Connection) -> BTreeMap<u64, Told> {
 /// Loads a node for so long, kills it, and gives what it told until then.
 fn load(mut node: Node, time: Duration) -> Witness {
     let open = || node.connect().unwrap();
-    let connections: Vec<_> = (0..SENDERS).map(|number| (open(), Wallet::numbered(number))).collect();
+    let connections: Vec<_> =
+        (0..SENDERS).map(|number| (open(), Wallet::numbered(number))).collect();
     let watching = open();
     thread::scope(|scope| {
         let senders: Vec<_> = connections
@@ -111,8 +113,7 @@ fn check(node: &Node, witness: &Witness) {
         assert_eq!(found, *expected, "block {number}");
     }
     for (transaction, expected) in &witness.receipts {
-        let receipt =
-            connection.call("eth_getTransactionReceipt", json!([transaction])).unwrap();
+        let receipt = connection.call("eth_getTransactionReceipt", json!([transaction])).unwrap();
         assert_eq!(receipt.get("blockHash"), Some(expected), "{transaction}");
     }
     // The state is that of the blocks: each transaction gave a wei.
@@ -219,11 +220,18 @@ fn soak() {
             let raws: Vec<_> = (nonce..nonce + 50)
                 .map(|nonce| {
                     let to = Address::from_word(U256::from((1 << 40) + nonce).into());
-                    wallet.sign(nonce, &Transaction { to, value: 1, input: Bytes::new(), gas: 21_000 })
+                    wallet.sign(
+                        nonce,
+                        &Transaction { to, value: 1, input: Bytes::new(), gas: 21_000 },
+                    )
                 })
                 .collect();
             let body = connection.post(&Request::send(&raws)).unwrap();
-            assert!(!body.windows(8).any(|part| part == b"\"error\":"), "{}", String::from_utf8_lossy(&body));
+            assert!(
+                !body.windows(8).any(|part| part == b"\"error\":"),
+                "{}",
+                String::from_utf8_lossy(&body)
+            );
         }
         nonce += 50;
         for _ in 0..50 {

@@ -5,22 +5,29 @@ use polity_state::{Changes, StateError, StateView};
 use polity_types::{AccountId, AccountRecord, B256, Bytes, LocalKey, Value};
 use polity_verify::{Cell, Key};
 
+use super::marks;
+use crate::fork::Remote;
+
 /// The state after a block, with what was edited since: what a development
 /// chain's powers changed outside of any block.
+///
+/// On a fork, what was not written here is what the other chain has.
 #[derive(Clone)]
 pub struct ChainView {
     state: StateView,
     edits: Arc<Changes>,
+    remote: Option<Arc<Remote>>,
 }
 
 impl ChainView {
-    /// A state with edits over it.
-    pub const fn new(state: StateView, edits: Arc<Changes>) -> Self {
-        Self { state, edits }
+    /// A state with edits over it, and under it the state of the chain that this
+    /// one goes on from, if it does.
+    pub const fn new(state: StateView, edits: Arc<Changes>, remote: Option<Arc<Remote>>) -> Self {
+        Self { state, edits, remote }
     }
 
     /// Every key whose row begins with these bytes, with what is there
-    /// ([`StateView::cells`]).
+    /// ([`StateView::cells`]); on a fork only what was written here.
     ///
     /// # Errors
     /// The state failed.
@@ -38,33 +45,73 @@ impl ChainView {
             };
             Ok((key, cell.map_err(|error| corrupt(error.to_string()))?))
         };
-        rows.iter().map(parse).collect()
+        let shown = |row: &Result<(Key, Cell), StateError>| !matches!(row, Ok((Key::Slot(_, key), _)) if marks::is_mark(key));
+        rows.iter().map(parse).filter(shown).collect()
     }
-}
 
-impl View for ChainView {
-    fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
+    fn own_account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
         match self.edits.account(account) {
             Some(record) => Ok(record),
             None => self.state.account(account),
         }
     }
 
-    fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+    fn own_slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
         match self.edits.slot(account, key) {
             Some(value) => Ok(value),
             None => self.state.slot(account, key),
         }
     }
 
-    fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
-        match self.edits.code(hash) {
-            Some(code) => Ok(code.clone()),
-            None => self.state.code(hash),
+    /// Whether a mark was set, at any time: none is taken away, but by going back.
+    pub(super) fn is_marked(
+        &self,
+        account: &AccountId,
+        mark: &LocalKey,
+    ) -> Result<bool, ViewError> {
+        let edited = self.edits.slot(account, mark).is_some_and(|mark| !mark.is_empty());
+        Ok(edited || !self.state.slot(account, mark)?.is_empty())
+    }
+}
+
+impl View for ChainView {
+    fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
+        let own = self.own_account(account)?;
+        let Some(remote) = self.remote.as_ref().filter(|_| own.is_none()) else { return Ok(own) };
+        if self.edits.account(account).is_some() || self.is_marked(account, &marks::removed())? {
+            return Ok(None);
         }
+        remote.account(account)
+    }
+
+    fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+        let own = self.own_slot(account, key)?;
+        let Some(remote) = self.remote.as_ref().filter(|_| own.is_empty()) else { return Ok(own) };
+        let Some(mark) = marks::emptied(key) else { return Ok(own) };
+        if self.edits.slot(account, key).is_some()
+            || self.is_marked(account, &mark)?
+            || self.is_marked(account, &marks::reset())?
+        {
+            return Ok(own);
+        }
+        remote.slot(account, key)
+    }
+
+    fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
+        if let Some(code) = self.edits.code(hash) {
+            return Ok(code.clone());
+        }
+        // There first: it is in memory.
+        if let Some(code) = self.remote.as_ref().and_then(|remote| remote.code(hash)) {
+            return Ok(code);
+        }
+        self.state.code(hash)
     }
 
     fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
-        self.state.block_hash(number)
+        match &self.remote {
+            Some(remote) if number <= remote.number() => remote.block_hash(number),
+            _ => self.state.block_hash(number),
+        }
     }
 }
