@@ -5,7 +5,15 @@ use alloy_consensus::{
     constants::EMPTY_OMMER_ROOT_HASH,
     proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder},
 };
-use alloy_eips::{eip2718::Encodable2718, eip4895::Withdrawal, eip7685::Requests};
+use alloy_eips::{
+    eip2718::Encodable2718,
+    eip2935::{HISTORY_SERVE_WINDOW, HISTORY_STORAGE_ADDRESS},
+    eip4788::BEACON_ROOTS_ADDRESS,
+    eip4895::Withdrawal,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    eip7685::Requests,
+};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use polity_engine::{BlockOutput, Parallel, Refusal};
 use polity_evm::{
@@ -20,7 +28,6 @@ use polity_types::Resources;
 use super::{
     Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction, edits, marks,
 };
-use crate::fork::Remote;
 
 /// What the producer of a block decides.
 #[derive(Clone, Debug, Default)]
@@ -161,8 +168,8 @@ impl Chain {
         let header = draft.header(&self.spec, &tip.block)?;
         let candidates = choose(&header);
         let view = self.view_of(tip)?;
-        if let Some(remote) = &self.remote {
-            warm(remote, &header, &candidates)?;
+        if self.remote.is_some() {
+            warm(&view, self.fork(&header), &header, &candidates)?;
         }
         let block = polity_engine::Block {
             context: draft.context(&self.spec, &header),
@@ -193,14 +200,33 @@ impl Chain {
     }
 }
 
+/// How many roots of beacon blocks are kept (EIP-4788).
+const BEACON_ROOTS: u64 = 8191;
+
 /// Asks the other chain in one go for what a block is known to need.
 fn warm(
-    remote: &Remote,
+    view: &ChainView,
+    fork: Fork,
     header: &Header,
     candidates: &[Arc<Transaction>],
 ) -> Result<(), ViewError> {
     let mut accounts = vec![header.beneficiary];
     let mut slots = Vec::new();
+    let mut system = |contract: Address, read: &[u64]| {
+        accounts.push(contract);
+        slots.extend(read.iter().map(|slot| (contract, U256::from(*slot))));
+    };
+    if fork >= Fork::Cancun {
+        let slot = header.timestamp % BEACON_ROOTS;
+        system(BEACON_ROOTS_ADDRESS, &[slot, slot.saturating_add(BEACON_ROOTS)]);
+    }
+    if fork >= Fork::Prague {
+        let parent = header.number.saturating_sub(1);
+        system(HISTORY_STORAGE_ADDRESS, &[parent % HISTORY_SERVE_WINDOW as u64]);
+        // Excess, count, head and tail of the queues.
+        system(WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, &[0, 1, 2, 3]);
+        system(CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, &[0, 1, 2, 3]);
+    }
     for tx in candidates {
         accounts.push(tx.sender());
         accounts.extend(alloy_consensus::Transaction::to(&tx.envelope));
@@ -211,7 +237,7 @@ fn warm(
             slots.extend(item.storage_keys.iter().map(key));
         }
     }
-    remote.warm(accounts, slots)
+    view.warm(&accounts, &slots)
 }
 
 /// A block that was executed and nothing else.

@@ -1,5 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
+use alloy_primitives::{Address, U256};
+use polity_evm::account;
 use polity_kernel::{Code, View, ViewError};
 use polity_state::{Changes, StateError, StateView};
 use polity_types::{AccountId, AccountRecord, B256, Bytes, LocalKey, Value};
@@ -74,27 +76,67 @@ impl ChainView {
     }
 }
 
+impl ChainView {
+    /// Asks the other chain in one go for what of these is not known here.
+    pub(super) fn warm(
+        &self,
+        accounts: &[Address],
+        slots: &[(Address, U256)],
+    ) -> Result<(), ViewError> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        let mut foreign = Vec::new();
+        for address in accounts {
+            if self.account_here(&account(*address))?.is_none() {
+                foreign.push(*address);
+            }
+        }
+        let mut foreign_slots = Vec::new();
+        for (address, slot) in slots {
+            if self.slot_here(&account(*address), &LocalKey::storage(*slot))?.is_none() {
+                foreign_slots.push((*address, *slot));
+            }
+        }
+        remote.warm(foreign, foreign_slots)
+    }
+
+    /// The account as far as it is known here; `None` where the other chain knows.
+    fn account_here(&self, id: &AccountId) -> Result<Option<Option<AccountRecord>>, ViewError> {
+        let own = self.own_account(id)?;
+        let is_known = self.remote.is_none()
+            || own.is_some()
+            || self.edits.account(id).is_some()
+            || self.is_marked(id, &marks::removed())?;
+        Ok(is_known.then_some(own))
+    }
+
+    /// The value of a slot as far as it is known here; `None` where the other chain
+    /// knows.
+    fn slot_here(&self, id: &AccountId, key: &LocalKey) -> Result<Option<Value>, ViewError> {
+        let own = self.own_slot(id, key)?;
+        if self.remote.is_none() || !own.is_empty() || self.edits.slot(id, key).is_some() {
+            return Ok(Some(own));
+        }
+        let Some(mark) = marks::emptied(key) else { return Ok(Some(own)) };
+        let is_known = self.is_marked(id, &mark)? || self.is_marked(id, &marks::reset())?;
+        Ok(is_known.then_some(own))
+    }
+}
+
 impl View for ChainView {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        let own = self.own_account(account)?;
-        let Some(remote) = self.remote.as_ref().filter(|_| own.is_none()) else { return Ok(own) };
-        if self.edits.account(account).is_some() || self.is_marked(account, &marks::removed())? {
-            return Ok(None);
+        match (self.account_here(account)?, &self.remote) {
+            (Some(known), _) => Ok(known),
+            (None, Some(remote)) => remote.account(account),
+            (None, None) => Ok(None),
         }
-        remote.account(account)
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        let own = self.own_slot(account, key)?;
-        let Some(remote) = self.remote.as_ref().filter(|_| own.is_empty()) else { return Ok(own) };
-        let Some(mark) = marks::emptied(key) else { return Ok(own) };
-        if self.edits.slot(account, key).is_some()
-            || self.is_marked(account, &mark)?
-            || self.is_marked(account, &marks::reset())?
-        {
-            return Ok(own);
+        match (self.slot_here(account, key)?, &self.remote) {
+            (Some(known), _) => Ok(known),
+            (None, Some(remote)) => remote.slot(account, key),
+            (None, None) => Ok(Value::Empty),
         }
-        remote.slot(account, key)
     }
 
     fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {

@@ -51,10 +51,12 @@ fn reset(door: &Ethereum, params: &mut Params<'_>) -> Reply {
         (None, None) => door.begin_again()?,
         (None, Some(_)) => door.begin_anew(None)?,
         (Some(Fork { json_rpc_url, block_number }), now) => {
-            let forking = now.or_else(|| json_rpc_url.as_ref().map(Forking::of)).ok_or_else(|| {
-                let text = "this chain is no fork: give a jsonRpcUrl, or start one with --fork-url";
-                RpcError::params(text)
-            })?;
+            let forking =
+                now.or_else(|| json_rpc_url.as_ref().map(Forking::of)).ok_or_else(|| {
+                    let text =
+                        "this chain is no fork: give a jsonRpcUrl, or start one with --fork-url";
+                    RpcError::params(text)
+                })?;
             let url = json_rpc_url.unwrap_or_else(|| forking.url.clone());
             let block = block_number.map(u64::from);
             door.begin_anew(Some(Forking { url, block, ..forking }))?;
