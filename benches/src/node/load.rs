@@ -91,7 +91,8 @@ impl Requests {
             let numbers = (connection * senders) as u64..((connection + 1) * senders) as u64;
             let own: Vec<_> = numbers.map(Wallet::numbered).collect();
             let sign = |(round, sender): (u64, &Wallet)| {
-                let number = keccak256([first + round, connection as u64].map(u64::to_be_bytes).concat());
+                let number =
+                    keccak256([first + round, connection as u64].map(u64::to_be_bytes).concat());
                 let to = Address::from_word(number);
                 sender.sign(first + round, &load.kind.transaction(to))
             };
@@ -127,8 +128,12 @@ impl Requests {
                 let slot = [address.into_word(), U256::from(BALANCES).into()].concat();
                 let ether = json!([address, U256::from(10).pow(U256::from(21))]);
                 let tokens = json!([TOKEN, keccak256(slot), B256::from(TOKENS)]);
-                for (method, params) in [("anvil_setBalance", ether), ("anvil_setStorageAt", tokens)] {
-                    calls.push(json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}));
+                for (method, params) in
+                    [("anvil_setBalance", ether), ("anvil_setStorageAt", tokens)]
+                {
+                    calls.push(
+                        json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}),
+                    );
                 }
             }
             answers(&connection.post(&Request::new(&Value::from(calls).to_string()))?)?;
@@ -165,7 +170,8 @@ impl Requests {
                 thread::sleep(Duration::from_millis(5));
                 continue;
             }
-            let count = watch.call("eth_getBlockTransactionCountByNumber", json!([hex_number(next)]))?;
+            let count =
+                watch.call("eth_getBlockTransactionCountByNumber", json!([hex_number(next)]))?;
             mined += quantity(&count)?;
             next += 1;
         }

@@ -9,11 +9,7 @@ use eyre::{ContextCompat, WrapErr, ensure, eyre};
 use load::{Kind, Load, Mining, Outcome, Requests};
 use polity_testkit::node::{Node, tools};
 use serde::Serialize;
-use std::{
-    env,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{env, path::PathBuf, time::Duration};
 
 /// The node beside anvil, under load: transactions per second and per CPU second, latency, memory.
 ///

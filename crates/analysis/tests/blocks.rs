@@ -204,7 +204,7 @@ fn dependent(output: &BlockOutput) -> f64 {
     let mut depend = 0;
     for output in &output.transactions {
         let accounts = &output.effects.accounts;
-        let name = |index: u32| accounts[index as usize].account;
+        let name = |index: u32| accounts.id(index as usize).unwrap();
         let on_balance = accounts
             .iter()
             .any(|account| account.balance_read.is_point() && balances.contains(&account.account));

@@ -2,7 +2,14 @@
 //!
 //! Started again it has every block and every receipt that anybody was told of, and the chain goes on.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a panic is how a test fails"
+)]
 
 use alloy_primitives::{Address, Bytes, U256, address};
 use polity_testkit::node::{Connection, Node, NodeError, Request, Transaction, Wallet};

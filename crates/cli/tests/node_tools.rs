@@ -4,7 +4,12 @@
 //!
 //! `POLITY_E2E_NODE=anvil` tells them to anvil instead, which shows that a story is true.
 
-#![allow(clippy::unwrap_used, missing_docs, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a panic is how a test fails, and a note how it says that it was skipped"
+)]
 
 use polity_testkit::node::{
     Node,

@@ -323,7 +323,7 @@ mod tests {
         let root = before.root();
         let mut after = before.clone();
         let changed = AccountEffects { balance_delta: Delta::plus(U256::from(1)), ..effects() };
-        let effects = Effects { accounts: vec![changed], ..Effects::default() };
+        let effects = Effects { accounts: [changed].into_iter().collect(), ..Effects::default() };
         after.apply(&effects).unwrap();
         assert_eq!(before.root(), root);
         let changed_once = after.root();
@@ -343,7 +343,11 @@ mod tests {
             write: Some(Value::word(U256::from(8))),
         };
         world
-            .apply(&Effects { accounts: vec![reset], slots: vec![write], ..Effects::default() })
+            .apply(&Effects {
+                accounts: [reset].into_iter().collect(),
+                slots: vec![write],
+                ..Effects::default()
+            })
             .unwrap();
         let slots = &world.accounts[&ADDRESS].slots;
         assert_eq!(slots, &BTreeMap::from([(U256::from(9), U256::from(8))]));
@@ -353,7 +357,7 @@ mod tests {
     fn effects_of_another_state_are_refused() {
         let mut world = one();
         let debit = AccountEffects { balance_delta: Delta::minus(U256::from(6)), ..effects() };
-        let effects = Effects { accounts: vec![debit], ..Effects::default() };
+        let effects = Effects { accounts: [debit].into_iter().collect(), ..Effects::default() };
         assert_eq!(world.apply(&effects), Err(WorldError::Balance(ADDRESS)));
     }
 

@@ -2,7 +2,9 @@ use alloc::sync::Arc;
 use hashbrown::{DefaultHashBuilder, HashMap};
 use indexmap::IndexMap;
 use polity_kernel::{Code, View, ViewError};
-use polity_types::{AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, Value};
+use polity_types::{
+    AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, PackedAccount, Value,
+};
 
 /// A state in memory: values laid over another view, or over nothing.
 ///
@@ -49,7 +51,13 @@ impl Cells {
             self.storages = HashMap::new();
         }
         self.records.clear();
-        self.storages.clear();
+        // Those that were of use in the last block may be in the next one.
+        self.storages.retain(|_, storage| {
+            let used = storage.reset || !storage.slots.is_empty();
+            storage.reset = false;
+            storage.slots.clear();
+            used && storage.slots.capacity() <= KEEP
+        });
         self.codes.clear();
         self.block_hashes.clear();
     }
@@ -123,43 +131,40 @@ impl<'a> Overlay<'a> {
     /// # Errors
     /// An error leaves the overlay in part changed: its state is then of no use.
     pub fn apply(&mut self, effects: &Effects) -> Result<(), OverlayError> {
-        for account in &effects.accounts {
-            if account.writes_record() {
-                let before = self.account(&account.account)?;
-                let after = account.apply(before).ok_or(OverlayError::Balance(account.account))?;
-                self.cells.records.insert(account.account, after);
-            }
+        for account in effects.accounts.iter_packed().filter(PackedAccount::writes_record) {
+            let account = account.effects();
+            let before = self.account(&account.account)?;
+            let after = account.apply(before).ok_or(OverlayError::Balance(account.account))?;
+            self.cells.records.insert(account.account, after);
         }
         self.apply_others(effects)
     }
 
-    /// Applies effects whose records after it are known: `records` gives them
-    /// for the accounts of the effects, in order.
-    pub(crate) fn apply_with(
+    /// Applies effects of which it is known what becomes of the records that they
+    /// change: `written` gives those.
+    pub(crate) fn apply_with<'e>(
         &mut self,
         effects: &Effects,
-        records: impl Iterator<Item = Option<AccountRecord>>,
+        written: impl Iterator<Item = (&'e AccountId, Option<AccountRecord>)>,
     ) -> Result<(), OverlayError> {
-        for (account, after) in effects.accounts.iter().zip(records) {
-            if account.writes_record() {
-                self.cells.records.insert(account.account, after);
-            }
+        for (account, after) in written {
+            self.cells.records.insert(*account, after);
         }
         self.apply_others(effects)
     }
 
     /// Applies all of the effects but the accounts' records.
     fn apply_others(&mut self, effects: &Effects) -> Result<(), OverlayError> {
-        for account in effects.accounts.iter().filter(|account| account.storage_reset) {
-            self.reset_storage(account.account);
+        for account in effects.accounts.iter_packed().filter(PackedAccount::storage_reset) {
+            self.reset_storage(account.account());
         }
         for slot in &effects.slots {
             let Some(write) = &slot.write else { continue };
             let account = effects
                 .accounts
-                .get(slot.account as usize)
+                .id(slot.account as usize)
                 .ok_or(OverlayError::Account(slot.account))?;
-            let storage = self.cells.storages.entry(account.account).or_default();
+            let storage = self.cells.storages.entry(account).or_default();
             storage.slots.insert(slot.key.clone(), write.clone());
         }
         for (hash, bytes) in &effects.codes {

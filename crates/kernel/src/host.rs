@@ -82,6 +82,10 @@ pub trait Host {
     /// Relies on `lo <= balance before the transaction <= hi`.
     fn rely_balance(&mut self, account: Account, lo: U256, hi: U256) -> Result<(), Halt>;
 
+    /// Relies on whether the account can pay `amount` where a session says that it
+    /// has `now`: "at least" or "less than" that much.
+    fn rely_can_pay(&mut self, account: Account, now: &U256, amount: &U256) -> Result<(), Halt>;
+
     /// The exact balance now.
     fn balance(&mut self, account: Account) -> Result<U256, Halt>;
 
@@ -128,6 +132,12 @@ pub trait Host {
     /// Takes from a balance, or does nothing and returns `false` where it holds
     /// less. Relies on "at least `amount`", or on "less than `amount`".
     fn debit(&mut self, account: Account, amount: U256) -> Result<bool, Halt>;
+
+    /// Makes balance and sequence number those of `record`, as [`Host::credit`] or
+    /// [`Host::debit`] and [`Host::set_sequence`] do: how a session writes back what
+    /// it holds. `false` where the code is another than the record's; nothing is then
+    /// done.
+    fn restate(&mut self, account: Account, record: &AccountRecord) -> Result<bool, Halt>;
 
     /// Destroys an amount that was debited.
     fn burn(&mut self, amount: U256) -> Result<(), Halt>;

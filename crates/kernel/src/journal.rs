@@ -9,8 +9,8 @@ use crate::{Code, Halt, View, index::Index};
 use alloc::{format, sync::Arc, vec::Vec};
 use hashbrown::HashMap;
 use polity_types::{
-    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, Interval,
-    LocalKey, MachineKind, SlotEffects, U256, Value,
+    AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey, MachineKind, Packer,
+    Reliance, Seen, SlotEffects, U256, Value,
 };
 
 /// An account of the transaction.
@@ -19,11 +19,7 @@ pub(crate) struct AccountCell {
     pub(crate) original: Option<AccountRecord>,
     pub(crate) now: AccountRecord,
     pub(crate) existence: Option<bool>,
-    relied: Interval,
-    relied_existence: bool,
-    relied_emptiness: bool,
-    relied_sequence: bool,
-    relied_code: bool,
+    relied: Reliance,
     reset: bool,
 }
 
@@ -64,23 +60,14 @@ impl AccountCell {
             || self.now.code != original.code
     }
 
-    // Inlined, it is made where it stays: a copy right after it was made, in
-    // pieces, costs more than making it.
-    #[inline(always)]
-    fn effects(&self) -> AccountEffects {
-        let original = self.original();
-        AccountEffects {
-            account: self.id,
-            existence_read: self.relied_existence.then_some(self.original.is_some()),
-            emptiness_read: self.relied_emptiness.then_some(original.is_empty()),
-            existence_write: self.existence,
-            balance_read: self.relied,
-            balance_delta: Delta::between(original.balance, self.now.balance),
-            sequence_read: self.relied_sequence.then_some(original.sequence),
-            sequence_write: (self.now.sequence != original.sequence).then_some(self.now.sequence),
-            code_read: self.relied_code.then_some(original.code),
-            code_write: (self.now.code != original.code).then_some(self.now.code),
-            storage_reset: self.reset,
+    fn seen(&self) -> Seen<'_> {
+        Seen {
+            account: &self.id,
+            before: self.original.as_ref(),
+            now: &self.now,
+            existence: self.existence,
+            reset: self.reset,
+            relied: &self.relied,
         }
     }
 }
@@ -133,6 +120,7 @@ pub(crate) struct Journal {
     undo: Vec<Undo>,
     minted: U256,
     burned: U256,
+    packer: Packer,
 }
 
 fn unknown_account(account: u32) -> Halt {
@@ -153,6 +141,7 @@ impl Journal {
         self.undo.clear();
         self.minted = U256::ZERO;
         self.burned = U256::ZERO;
+        self.packer.clear();
     }
 
     /// The handle of an account, and whether the view was asked for it.
@@ -168,11 +157,7 @@ impl Journal {
             original,
             now: original.unwrap_or_default(),
             existence: None,
-            relied: Interval::ANY,
-            relied_existence: false,
-            relied_emptiness: false,
-            relied_sequence: false,
-            relied_code: false,
+            relied: Reliance::default(),
             reset: false,
         });
         self.index.add_last(&self.accounts, |cell| cell.id);
@@ -192,37 +177,37 @@ impl Journal {
     }
 
     pub(crate) fn rely_existence(&mut self, account: u32) -> Result<(), Halt> {
-        self.get_mut(account)?.relied_existence = true;
+        self.get_mut(account)?.relied.existence = true;
         Ok(())
     }
 
     pub(crate) fn rely_emptiness(&mut self, account: u32) -> Result<(), Halt> {
-        self.get_mut(account)?.relied_emptiness = true;
+        self.get_mut(account)?.relied.emptiness = true;
         Ok(())
     }
 
     pub(crate) fn rely_sequence(&mut self, account: u32) -> Result<u64, Halt> {
         let cell = self.get_mut(account)?;
-        cell.relied_sequence = true;
+        cell.relied.sequence = true;
         Ok(cell.now.sequence)
     }
 
     pub(crate) fn rely_code(&mut self, account: u32) -> Result<Option<CodeRef>, Halt> {
         let cell = self.get_mut(account)?;
-        cell.relied_code = true;
+        cell.relied.code = true;
         Ok(cell.now.code)
     }
 
     pub(crate) fn rely_balance(&mut self, account: u32, lo: U256, hi: U256) -> Result<(), Halt> {
         let cell = self.get_mut(account)?;
-        cell.relied.require_at_least(lo);
-        cell.relied.require_at_most(hi);
+        cell.relied.balance.require_at_least(lo);
+        cell.relied.balance.require_at_most(hi);
         Ok(())
     }
 
     pub(crate) fn balance(&mut self, account: u32) -> Result<U256, Halt> {
         let cell = self.get_mut(account)?;
-        cell.relied.pin(cell.original().balance);
+        cell.relied.balance.pin(cell.original().balance);
         Ok(cell.now.balance)
     }
 
@@ -247,16 +232,54 @@ impl Journal {
         let Some(after) = before.checked_sub(amount) else {
             // The amount exceeds a balance, so it is at least 1.
             let below = cell.before(amount.saturating_sub(U256::ONE));
-            cell.relied.require_at_most(below);
+            cell.relied.balance.require_at_most(below);
             return Ok(false);
         };
         let least = cell.before(amount);
-        cell.relied.require_at_least(least);
+        cell.relied.balance.require_at_least(least);
         cell.now.balance = after;
         if !amount.is_zero() {
             self.undo.push(Undo::Balance(account, before));
         }
         Ok(true)
+    }
+
+    /// Makes balance and sequence number those of `record`.
+    pub(crate) fn restate(&mut self, account: u32, record: &AccountRecord) -> Result<(), Halt> {
+        let now = &self.get(account)?.now;
+        let (balance, sequence) = (now.balance, now.sequence);
+        if record.balance > balance {
+            self.credit(account, record.balance.wrapping_sub(balance))?;
+        } else if record.balance < balance {
+            self.debit(account, balance.wrapping_sub(record.balance))?;
+        }
+        if record.sequence != sequence {
+            self.set_sequence(account, record.sequence)?;
+        }
+        Ok(())
+    }
+
+    /// Relies on whether `amount` can be paid where the balance is `now`.
+    pub(crate) fn rely_can_pay(
+        &mut self,
+        account: u32,
+        now: &U256,
+        amount: &U256,
+    ) -> Result<(), Halt> {
+        let cell = self.get_mut(account)?;
+        let before = cell.original().balance;
+        // The same bound, on the balance before the transaction.
+        let bound = |bound: U256| match *now >= before {
+            true => bound.saturating_sub(now.wrapping_sub(before)),
+            false => bound.saturating_add(before.wrapping_sub(*now)),
+        };
+        if amount.is_zero() {
+        } else if amount <= now {
+            cell.relied.balance.require_at_least(bound(*amount));
+        } else {
+            cell.relied.balance.require_at_most(bound(amount.wrapping_sub(U256::ONE)));
+        }
+        Ok(())
     }
 
     pub(crate) fn mint(&mut self, amount: U256) {
@@ -276,7 +299,7 @@ impl Journal {
             self.revive(account)?;
         }
         let cell = self.get_mut(account)?;
-        cell.relied_sequence = true;
+        cell.relied.sequence = true;
         let before = core::mem::replace(&mut cell.now.sequence, sequence);
         self.undo.push(Undo::Sequence(account, before));
         Ok(())
@@ -292,7 +315,7 @@ impl Journal {
         }
         let reference = code.as_ref().map(|(reference, _)| *reference);
         let cell = self.get_mut(account)?;
-        cell.relied_code = true;
+        cell.relied.code = true;
         let before = core::mem::replace(&mut cell.now.code, reference);
         self.undo.push(Undo::Code(account, before));
         // A code is content: it stays when the reference to it is undone.
@@ -478,6 +501,12 @@ impl Journal {
         self.accounts.iter().map(AccountCell::peek)
     }
 
+    /// The accounts whose record changed, as they are now.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&AccountId, Option<AccountRecord>)> {
+        let written = self.accounts.iter().filter(|cell| cell.writes_record());
+        written.map(|cell| (&cell.id, cell.peek()))
+    }
+
     /// The accounts as the view gave them, in the order of the effects.
     pub(crate) fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
         self.accounts.iter().map(|cell| cell.original)
@@ -492,13 +521,13 @@ impl Journal {
         for cell in &mut self.accounts {
             // That a removed account is empty is a matter of its exact balance.
             if cell.existence == Some(false) {
-                cell.relied.pin(cell.original().balance);
+                cell.relied.balance.pin(cell.original().balance);
             }
             gained = gained.wrapping_add(cell.now.balance.wrapping_sub(cell.original().balance));
             if !cell.exists() && !cell.now.is_empty() {
                 return Err(Halt::Fault(format!("{} was removed but is not empty", cell.id)));
             }
-            growth.writes += u64::from(cell.writes_record());
+            growth.writes += u64::from(self.packer.push(&cell.seen()));
         }
         if gained != self.minted.wrapping_sub(self.burned) {
             return Err(Halt::Fault(format!(
@@ -507,8 +536,6 @@ impl Journal {
                 self.minted, self.burned
             )));
         }
-        let accounts: Vec<AccountEffects> =
-            self.accounts.iter().map(AccountCell::effects).collect();
         let mut slots = Vec::with_capacity(self.slots.len());
         for SlotCell { account, key, original, written } in self.slots.drain(..) {
             let reset = self.accounts.get(account as usize).is_some_and(|cell| cell.reset);
@@ -527,14 +554,17 @@ impl Journal {
         }
         let mut codes = Vec::new();
         for (hash, code) in self.codes.drain(..) {
-            let refers = |effects: &AccountEffects| matches!(effects.code_write, Some(Some(reference)) if reference.hash == hash);
-            if accounts.iter().any(refers) {
+            let refers = |cell: &AccountCell| {
+                let before = cell.original.and_then(|record| record.code);
+                cell.now.code.is_some_and(|code| code.hash == hash) && cell.now.code != before
+            };
+            if self.accounts.iter().any(refers) {
                 growth.bytes += code.bytes().len() as u64;
                 codes.push((hash, code.bytes().clone()));
             }
         }
         let effects = Effects {
-            accounts,
+            accounts: self.packer.finish(),
             slots,
             codes,
             block_hashes: core::mem::take(&mut self.block_hashes),

@@ -5,8 +5,8 @@ use crate::{
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use polity_types::{
-    AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey, MachineKind, Meter,
-    Resources, U256, Value,
+    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey,
+    MachineKind, Meter, Resources, U256, Value,
 };
 
 /// The most frames of the kernel's call stack: calls from machine to machine,
@@ -44,6 +44,11 @@ impl Scratch {
     /// the effects to the state gives, without reading the state again.
     pub fn records(&self) -> impl Iterator<Item = Option<AccountRecord>> {
         self.journal.records()
+    }
+
+    /// Of these accounts those whose record changed.
+    pub fn written(&self) -> impl Iterator<Item = (&AccountId, Option<AccountRecord>)> {
+        self.journal.written()
     }
 
     /// Takes a machine's session out between transactions: for the machine
@@ -287,13 +292,15 @@ fn beyond_limit(meter: Meter) -> Invalid {
 
 /// What the effects rely on.
 fn without_changes(mut effects: Effects) -> Effects {
-    for account in &mut effects.accounts {
-        account.existence_write = None;
-        account.balance_delta = Delta::ZERO;
-        account.sequence_write = None;
-        account.code_write = None;
-        account.storage_reset = false;
-    }
+    let accounts = effects.accounts.iter().map(|account| AccountEffects {
+        existence_write: None,
+        balance_delta: Delta::ZERO,
+        sequence_write: None,
+        code_write: None,
+        storage_reset: false,
+        ..account
+    });
+    effects.accounts = accounts.collect();
     for slot in &mut effects.slots {
         slot.write = None;
     }
@@ -348,6 +355,10 @@ impl Host for Kernel<'_> {
 
     fn rely_balance(&mut self, account: Account, lo: U256, hi: U256) -> Result<(), Halt> {
         self.journal.rely_balance(account.0, lo, hi)
+    }
+
+    fn rely_can_pay(&mut self, account: Account, now: &U256, amount: &U256) -> Result<(), Halt> {
+        self.journal.rely_can_pay(account.0, now, amount)
     }
 
     fn balance(&mut self, account: Account) -> Result<U256, Halt> {
@@ -419,6 +430,18 @@ impl Host for Kernel<'_> {
     fn debit(&mut self, account: Account, amount: U256) -> Result<bool, Halt> {
         self.guard(account)?;
         self.journal.debit(account.0, amount)
+    }
+
+    fn restate(&mut self, account: Account, record: &AccountRecord) -> Result<bool, Halt> {
+        let now = &self.journal.get(account.0)?.now;
+        if now.code != record.code {
+            return Ok(false);
+        }
+        if now.balance != record.balance || now.sequence != record.sequence {
+            self.guard(account)?;
+            self.journal.restate(account.0, record)?;
+        }
+        Ok(true)
     }
 
     fn burn(&mut self, amount: U256) -> Result<(), Halt> {

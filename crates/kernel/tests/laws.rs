@@ -116,7 +116,7 @@ fn failed(reason: &str) -> Status {
     Status::Failed(reason.into())
 }
 
-fn effects_of(output: &TransactionOutput, account: AccountId) -> &AccountEffects {
+fn effects_of(output: &TransactionOutput, account: AccountId) -> AccountEffects {
     output.effects.accounts.iter().find(|effects| effects.account == account).unwrap()
 }
 
@@ -502,7 +502,7 @@ mod reentrance {
         assert_eq!(output.effects.events.len(), 2);
         assert_eq!(balance_after(&output, b(1)), U256::from(100));
         for slot in &output.effects.slots {
-            let account = output.effects.accounts[slot.account as usize].account;
+            let account = output.effects.accounts.id(slot.account as usize).unwrap();
             assert_eq!(slot.write.is_some(), account == a(1), "{slot:?}");
         }
     }

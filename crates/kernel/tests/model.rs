@@ -317,7 +317,7 @@ fn check_model(case: &Case, executed: &Result<Executed, Halt>) -> Result<(), Tes
 /// What effects change, without what they look at.
 fn without_reads(effects: &Effects) -> Effects {
     let mut left = effects.clone();
-    left.accounts.retain(AccountEffects::writes);
+    left.accounts = left.accounts.iter().filter(AccountEffects::writes).collect();
     left.slots.retain(|slot| slot.write.is_some());
     left.block_hashes.clear();
     left
@@ -332,13 +332,13 @@ fn perturb(state: &State, effects: &Effects, numbers: &mut Numbers) -> State {
         .slots
         .iter()
         .filter(|slot| slot.read.is_some())
-        .map(|slot| (effects.accounts[slot.account as usize].account, slot.key.clone()))
+        .map(|slot| (effects.accounts.id(slot.account as usize).unwrap(), slot.key.clone()))
         .collect();
     for id in all_accounts() {
         let relied = effects.accounts.iter().find(|account| account.account == id);
         let original = state.accounts.get(&id).copied();
         let fits = |record: Option<AccountRecord>| {
-            let Some(relied) = relied else { return true };
+            let Some(relied) = &relied else { return true };
             let cells = record.unwrap_or_default();
             relied.existence_read.is_none_or(|exists| exists == record.is_some())
                 && relied.emptiness_read.is_none_or(|empty| empty == cells.is_empty())
@@ -350,7 +350,7 @@ fn perturb(state: &State, effects: &Effects, numbers: &mut Numbers) -> State {
         for _ in 0..8 {
             let was = chosen.unwrap_or_default();
             // From the edges of what is relied on, and from anywhere near.
-            let (lo, hi) = relied.map_or((U256::ZERO, U256::MAX), |relied| {
+            let (lo, hi) = relied.as_ref().map_or((U256::ZERO, U256::MAX), |relied| {
                 (relied.balance_read.lo, relied.balance_read.hi)
             });
             let balance = match numbers.below(5) {

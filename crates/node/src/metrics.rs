@@ -30,7 +30,6 @@ pub fn render() -> String {
 }
 
 /// Records what happens to the chain of the node behind a door, for ever.
-#[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "gauges are floats")]
 pub async fn watch(door: Door<Ethereum>) {
     let mut events = door.get().node.chain.subscribe();
     let number = metrics::gauge!("polity_block_number");

@@ -1,4 +1,5 @@
 use std::{
+    num::NonZeroUsize,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -34,6 +35,8 @@ pub struct Node {
     pub config: Config,
     /// What clients may ask for.
     pub limits: Limits,
+    /// How many threads execute a block.
+    pub threads: NonZeroUsize,
     /// What only a development chain can do.
     pub powers: Option<Powers>,
 }
@@ -88,8 +91,10 @@ impl Node {
         };
         let miner = Miner::start(chain.clone(), pool.clone(), settings)?;
         let powers = config.development.then(Powers::of_a_development_chain);
-        let (accounts, limits) = (Arc::new(accounts), config.limits);
-        Ok(Self { chain, pool, miner, accounts, config: config.clone(), limits, powers })
+        let accounts = Arc::new(accounts);
+        let Config { limits, threads, .. } = *config;
+        let config = config.clone();
+        Ok(Self { chain, pool, miner, accounts, config, limits, threads, powers })
     }
 
     /// Stops making blocks, and waits until what was made is stored.
@@ -149,7 +154,14 @@ impl Node {
         let sender = state.account(&transaction.decoded.sender).map_err(failed)?;
         let is_delegated = || is_delegated(state, sender.as_ref());
         pool::check_sender(&transaction, sender, is_delegated, conditions)?;
-        self.pool.add(Arc::new(transaction), sender)?;
+        let address = transaction.sender();
+        if !self.pool.add(Arc::new(transaction), sender)? {
+            // A block that was made meanwhile may have closed the gap, and would
+            // not have found the transaction.
+            let latest =
+                self.chain.latest().map_err(|error| PoolError::State(error.to_string()))?;
+            self.pool.renew_sender(address, &latest);
+        }
         Ok(hash)
     }
 

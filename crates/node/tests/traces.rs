@@ -19,10 +19,13 @@ use alloy_rpc_types_trace::{
 };
 use polity_kernel::Decoded;
 use polity_node::eth::{
-    debug_block, debug_call, debug_transaction, parity_call, parity_call_many, replay_block,
-    replay_transaction, trace_block, trace_filter, trace_get, trace_raw, trace_transaction,
+    CallError, debug_block, debug_call, debug_transaction, parity_call, parity_call_many,
+    replay_block, replay_transaction, trace_block, trace_filter, trace_get, trace_raw,
+    trace_transaction,
 };
-use scenery::{CALLER, COUNTER, CREATOR, DESTROYED, FAILING, POOR, RICH, World, transaction};
+use scenery::{
+    CALLER, COUNTER, CREATOR, DESTROYED, FAILING, POOR, RICH, SPINNER, World, transaction,
+};
 use serde_json::{Value, from_value, json, to_value};
 
 /// A transfer, a contract that calls others, a revert, a creation in a call, and the end of a
@@ -134,6 +137,28 @@ fn a_tracer_that_is_a_program_is_refused() {
         assert!(error.to_string().contains("not supported; there are callTracer"), "{error}");
     }
     assert!(debug_transaction(&past, 7, &options(json!({}))).is_err());
+}
+
+/// A loop that is traced with this much gas.
+fn endless(gas: &str, options: Value) -> Result<Value, CallError> {
+    let world = World::default();
+    let spinner: TransactionRequest = from_value(json!({ "to": SPINNER, "gas": gas })).unwrap();
+    let trace = debug_call(&world.scene(), None, &spinner, &from_value(options).unwrap())?;
+    Ok(to_value(trace).unwrap())
+}
+
+#[test]
+fn a_trace_has_as_many_steps_as_are_asked_for() {
+    let short = endless("0x186a0", json!({ "limit": 10 })).unwrap();
+    assert_eq!(short["structLogs"].as_array().unwrap().len(), 10);
+}
+
+#[test]
+#[ignore = "seconds, and gigabytes of memory"]
+fn a_trace_that_would_fill_the_memory_is_refused() {
+    let error = endless("0x1000000", json!({})).unwrap_err();
+    assert_eq!(error.code(), -32000);
+    assert!(error.to_string().starts_with("the trace is too large"), "{error}");
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn perturbed<'v>(view: &'v dyn View, effects: &Effects, choices: &mut Choices) -
         state.insert_account(account.account, Some(record));
     }
     for slot in effects.slots.iter().filter(|slot| slot.read.is_none()) {
-        let account = effects.accounts[slot.account as usize].account;
+        let account = effects.accounts.id(slot.account as usize).unwrap();
         let key: LocalKey = slot.key.clone();
         state.insert_slot(account, key, Value::word(U256::from(choices.next())));
     }
@@ -79,16 +79,15 @@ fn perturbed<'v>(view: &'v dyn View, effects: &Effects, choices: &mut Choices) -
 /// The effects without what they rely on.
 fn writes(effects: &Effects) -> Effects {
     let mut writes = effects.clone();
-    for account in &mut writes.accounts {
-        *account = AccountEffects {
-            existence_read: None,
-            emptiness_read: None,
-            balance_read: Interval::ANY,
-            sequence_read: None,
-            code_read: None,
-            ..account.clone()
-        };
-    }
+    let accounts = effects.accounts.iter().map(|account| AccountEffects {
+        existence_read: None,
+        emptiness_read: None,
+        balance_read: Interval::ANY,
+        sequence_read: None,
+        code_read: None,
+        ..account
+    });
+    writes.accounts = accounts.collect();
     for slot in &mut writes.slots {
         slot.read = None;
     }

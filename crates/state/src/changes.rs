@@ -9,7 +9,7 @@ use indexmap::IndexMap;
 use polity_engine::BlockOutput;
 use polity_kernel::{Code, View};
 use polity_types::{
-    AccountEffects, AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, Value,
+    AccountEffects, AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, PackedAccount, Value,
 };
 use polity_verify::{Cell, Change, Key, Owner, Path, hash_value};
 
@@ -94,16 +94,16 @@ impl Changes {
     /// They do not fit the state, or it cannot be read. The changes are then of
     /// no use.
     pub fn apply(&mut self, before: &dyn View, effects: &Effects) -> Result<(), StateError> {
-        for account in &effects.accounts {
-            self.apply_account(before, account)?;
+        for account in effects.accounts.iter_packed().filter(PackedAccount::writes) {
+            self.apply_account(before, &account.effects())?;
         }
         for slot in &effects.slots {
             let Some(write) = &slot.write else { continue };
             let account = usize::try_from(slot.account)
                 .ok()
-                .and_then(|index| effects.accounts.get(index))
+                .and_then(|index| effects.accounts.id(index))
                 .ok_or(StateError::Account(slot.account))?;
-            self.set_slot(account.account, slot.key.clone(), write.clone())?;
+            self.set_slot(account, slot.key.clone(), write.clone())?;
         }
         for (hash, bytes) in &effects.codes {
             self.set_code(*hash, bytes.clone());

@@ -2,7 +2,7 @@ use std::{sync::mpsc, thread};
 
 use polity_engine::{Observer, SystemOutput};
 use polity_kernel::TransactionOutput;
-use polity_types::{AccountEffects, AccountId, B256, Bytes, Effects, LocalKey, Value};
+use polity_types::{AccountId, AccountList, B256, Bytes, Effects, LocalKey, PackedAccount, Value};
 
 use crate::{Changes, StateError, StateView};
 
@@ -17,9 +17,9 @@ pub struct Gather {
     thread: thread::JoinHandle<Result<Changes, StateError>>,
 }
 
-/// What effects write, without what they rely on.
+/// What effects write, with little else.
 struct Writes {
-    accounts: Vec<AccountEffects>,
+    accounts: AccountList,
     slots: Vec<(AccountId, LocalKey, Value)>,
     codes: Vec<(B256, Bytes)>,
     /// The account of slot effects that is not listed.
@@ -87,26 +87,21 @@ impl Writes {
         for slot in &effects.slots {
             let Some(write) = &slot.write else { continue };
             let account =
-                usize::try_from(slot.account).ok().and_then(|index| effects.accounts.get(index));
+                usize::try_from(slot.account).ok().and_then(|index| effects.accounts.id(index));
             match account {
-                Some(account) => slots.push((account.account, slot.key.clone(), write.clone())),
+                Some(account) => slots.push((account, slot.key.clone(), write.clone())),
                 None => unlisted = Some(slot.account),
             }
         }
-        Self {
-            accounts: effects.accounts.iter().filter(|account| account.writes()).cloned().collect(),
-            slots,
-            codes: effects.codes.clone(),
-            unlisted,
-        }
+        Self { accounts: effects.accounts.clone(), slots, codes: effects.codes.clone(), unlisted }
     }
 
     fn apply(self, before: &StateView, changes: &mut Changes) -> Result<(), StateError> {
         if let Some(account) = self.unlisted {
             return Err(StateError::Account(account));
         }
-        for account in &self.accounts {
-            changes.apply_account(before, account)?;
+        for account in self.accounts.iter_packed().filter(PackedAccount::writes) {
+            changes.apply_account(before, &account.effects())?;
         }
         for (account, key, value) in self.slots {
             changes.set_slot(account, key, value)?;

@@ -1,4 +1,4 @@
-use crate::{AccountId, AccountRecord, CodeRef, Delta, Interval, LocalKey, Value};
+use crate::{AccountId, AccountList, AccountRecord, CodeRef, Delta, Interval, LocalKey, Value};
 use alloc::vec::Vec;
 use alloy_primitives::{B256, Bytes, U256};
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -164,7 +164,7 @@ pub struct SlotEffects {
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Effects {
     /// Accounts, each once.
-    pub accounts: Vec<AccountEffects>,
+    pub accounts: AccountList,
     /// Slots, each once.
     pub slots: Vec<SlotEffects>,
     /// Codes that accounts above now refer to, by hash.

@@ -12,6 +12,7 @@ mod account;
 mod amount;
 mod effects;
 mod meter;
+mod packed;
 mod receipt;
 mod state;
 
@@ -20,5 +21,6 @@ pub use alloy_primitives::{Address, B256, Bytes, U256};
 pub use amount::{Delta, Interval};
 pub use effects::{AccountEffects, Effects, Event, SlotEffects};
 pub use meter::{Meter, Resources};
+pub use packed::{AccountList, PackedAccount, Packer, Reliance, Seen};
 pub use receipt::{Receipt, Status};
 pub use state::{AccountRecord, CodeRef, LocalKey, Name, Space, Value};

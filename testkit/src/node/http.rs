@@ -34,7 +34,9 @@ impl Request {
 
     /// A call of a method.
     pub fn call(method: &str, params: &Value) -> Self {
-        Self::new(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string())
+        Self::new(
+            &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string(),
+        )
     }
 
     /// Transactions to be sent: one as it is, more in a batch.
@@ -50,10 +52,7 @@ impl Request {
             .collect();
         match calls.as_slice() {
             [one] => Self::new(one),
-            all => Self {
-                calls: all.len(),
-                ..Self::new(&format!("[{}]", all.join(",")))
-            },
+            all => Self { calls: all.len(), ..Self::new(&format!("[{}]", all.join(","))) },
         }
     }
 }

@@ -107,7 +107,7 @@ fn receipt(a: &Receipt, b: &Receipt) -> Option<Difference> {
 }
 
 fn effects(a: &Effects, b: &Effects) -> Option<Difference> {
-    let accounts = || a.accounts.iter().zip(&b.accounts).find_map(|(a, b)| account(a, b));
+    let accounts = || a.accounts.iter().zip(&b.accounts).find_map(|(a, b)| account(&a, &b));
     let slots = || a.slots.iter().zip(&b.slots).find_map(|(x, y)| slot(a, x, y));
     accounts()
         .or_else(slots)
@@ -162,8 +162,10 @@ mod tests {
         assert_eq!(Difference::between(Ok(&expected), Ok(&expected.clone())), None);
 
         let mut found = expected.clone();
-        let account = &mut found.transactions[1].effects.accounts[0];
-        account.balance_delta = Delta::plus(U256::ONE);
+        let accounts = &mut found.transactions[1].effects.accounts;
+        let mut changed: Vec<_> = accounts.iter().collect();
+        changed[0].balance_delta = Delta::plus(U256::ONE);
+        *accounts = changed.into_iter().collect();
         let difference = Difference::between_outputs(&expected, &found).unwrap();
         assert_eq!(difference.place, "transaction 1");
         assert!(difference.what.starts_with("balance delta of 0x01:"), "{difference}");

@@ -288,7 +288,6 @@ fn fork(name: &str) -> Result<Fork, String> {
     })
 }
 
-#[expect(clippy::float_arithmetic, reason = "a time that a person gives")]
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds)

@@ -98,10 +98,11 @@ impl Draft {
         for (next, (before, after)) in effects.accounts.iter().zip(records) {
             let entry = self.accounts.entry(next.account);
             let place = u32::try_from(entry.index()).unwrap_or(u32::MAX);
+            let is_reset = next.storage_reset;
             let was_reset = match entry {
                 Entry::Vacant(entry) => {
-                    let effects = next.clone();
-                    entry.insert(DraftAccount { before, now: after, effects, from_base });
+                    let account = DraftAccount { before, now: after, effects: next, from_base };
+                    entry.insert(account);
                     false
                 }
                 Entry::Occupied(entry) => {
@@ -110,13 +111,13 @@ impl Draft {
                     // A sender's sequence number may have been presumed.
                     let sequence = account.now.unwrap_or_default().sequence;
                     self.contradictory |= next.sequence_read.is_some_and(|read| read != sequence);
-                    let sum = account.effects.then(next, account.before.as_ref(), after.as_ref());
+                    let sum = account.effects.then(&next, account.before.as_ref(), after.as_ref());
                     self.contradictory |= sum.is_none();
                     account.now = after;
                     was_reset
                 }
             };
-            if next.storage_reset {
+            if is_reset {
                 let slots = self.slots.iter_mut().filter(|((account, _), _)| *account == place);
                 slots.for_each(|(_, slot)| slot.write = Some(Value::Empty));
             }

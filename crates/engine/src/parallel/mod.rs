@@ -623,7 +623,7 @@ impl Run<'_> {
             let judged = commit.assembly.judge(index as usize, tx, attempt)?;
             let Some(output) = judged else { continue };
             let applied = match in_turn {
-                true => state.apply_with(&output.effects, worker.scratch.records()),
+                true => state.apply_with(&output.effects, worker.scratch.written()),
                 false => state.apply(&output.effects),
             };
             applied.map_err(|error| BlockError::Overlay { place, error })?;
@@ -693,15 +693,14 @@ fn still_holds(attempt: &Attempt, view: &dyn View) -> bool {
         // What it relied on is not known.
         Err(_) => return false,
     };
-    let account_holds = |account: &AccountEffects| {
+    let account_holds = |account: AccountEffects| {
         view.account(&account.account).is_ok_and(|record| account.holds(record.as_ref()))
     };
     let slot_holds = |slot: &SlotEffects| {
         let Some(read) = &slot.read else { return true };
-        let account = effects.accounts.get(slot.account as usize);
-        account.is_some_and(|account| {
-            view.slot(&account.account, &slot.key).is_ok_and(|value| value == *read)
-        })
+        let account = effects.accounts.id(slot.account as usize);
+        account
+            .is_some_and(|account| view.slot(&account, &slot.key).is_ok_and(|value| value == *read))
     };
     effects.accounts.iter().all(account_holds) && effects.slots.iter().all(slot_holds)
 }

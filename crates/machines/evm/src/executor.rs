@@ -4,6 +4,7 @@
 use crate::{
     block::Environment,
     database::{DatabaseError, KernelDatabase},
+    hashing::instructions,
     inspect::Inspect,
     journal::SessionJournal,
 };
@@ -25,7 +26,7 @@ use revm::{
     },
     inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector},
     interpreter::{
-        FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable, instruction_table,
+        FrameInput, GasTable, GasTracker, InitialAndFloorGas, InstructionTable,
         interpreter::EthInterpreter, interpreter_action::FrameInit,
     },
 };
@@ -54,8 +55,7 @@ pub(crate) struct Instructions<'h> {
 }
 
 impl<'h> Instructions<'h> {
-    const TABLE: &'h InstructionTable<EthInterpreter, SessionContext<'h>> =
-        &instruction_table::<EthInterpreter, SessionContext<'h>>();
+    const TABLE: &'h InstructionTable<EthInterpreter, SessionContext<'h>> = &instructions();
 }
 
 impl<'h> InstructionProvider for Instructions<'h> {
@@ -134,18 +134,31 @@ impl<'h> Executor<'h> {
 
     /// Executes the transaction.
     pub(crate) fn transact(&mut self) -> Result<ExecutionResult, Error> {
-        let mut handler = SessionHandler(core::marker::PhantomData);
-        if self.0.inspector.present { handler.inspect_run(self) } else { handler.run(self) }
+        if self.0.inspector.present {
+            return self.inspected_transact();
+        }
+        SessionHandler(core::marker::PhantomData).run(self)
+    }
+
+    // Apart, so that the interpreter's other loop does not lie in the way.
+    #[cold]
+    #[inline(never)]
+    fn inspected_transact(&mut self) -> Result<ExecutionResult, Error> {
+        SessionHandler(core::marker::PhantomData).inspect_run(self)
     }
 
     /// Executes a frame and those that it opens.
     pub(crate) fn run_frame(&mut self, frame: FrameInit) -> Result<FrameResult, Error> {
-        let mut handler = SessionHandler(core::marker::PhantomData);
         if self.0.inspector.present {
-            handler.inspect_run_exec_loop(self, frame)
-        } else {
-            handler.run_exec_loop(self, frame)
+            return self.inspected_run_frame(frame);
         }
+        SessionHandler(core::marker::PhantomData).run_exec_loop(self, frame)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn inspected_run_frame(&mut self, frame: FrameInit) -> Result<FrameResult, Error> {
+        SessionHandler(core::marker::PhantomData).inspect_run_exec_loop(self, frame)
     }
 }
 

@@ -16,7 +16,10 @@
 //! The sender's check, authorizations and `CREATE`'s own look at its caller are
 //! noted where they happen, in [`crate::executor`].
 
-use crate::database::{DatabaseError, KernelDatabase};
+use crate::{
+    database::{DatabaseError, KernelDatabase},
+    hashing::Hashes,
+};
 use alloc::{boxed::Box, vec::Vec};
 use alloy_primitives::{
     Address, B256, Log, U256,
@@ -50,6 +53,7 @@ pub struct SessionJournal<'h> {
     database: KernelDatabase<'h>,
     inner: &'h mut JournalInner<JournalEntry>,
     burns: &'h mut Burns,
+    pub(crate) hashes: &'h mut Hashes,
     /// What went wrong where revm's interface has no way to say so.
     pub(crate) fault: Option<Halt>,
 }
@@ -61,8 +65,9 @@ impl<'h> SessionJournal<'h> {
         database: KernelDatabase<'h>,
         inner: &'h mut JournalInner<JournalEntry>,
         burns: &'h mut Burns,
+        hashes: &'h mut Hashes,
     ) -> Self {
-        Self { database, inner, burns, fault: None }
+        Self { database, inner, burns, hashes, fault: None }
     }
 
     fn keep_fault(&mut self, noted: Result<(), Halt>) {
@@ -167,25 +172,7 @@ impl<'a> Loaded<'a> {
 
     /// Relies on whether the account can pay `amount` now.
     fn rely_can_pay(self, amount: U256) -> Result<(), Halt> {
-        if amount.is_zero() {
-            return Ok(());
-        }
-        let Self { host, handle, account, .. } = self;
-        let now = account.info.balance;
-        let before = host.original(handle)?.unwrap_or_default().balance;
-        // The same bound, on the balance before the transaction.
-        let bound = |bound: U256| {
-            if now >= before {
-                bound.saturating_sub(now - before)
-            } else {
-                bound.saturating_add(before - now)
-            }
-        };
-        if amount <= now {
-            host.rely_balance(handle, bound(amount), U256::MAX)
-        } else {
-            host.rely_balance(handle, U256::ZERO, bound(amount - U256::ONE))
-        }
+        self.host.rely_can_pay(self.handle, &self.account.info.balance, &amount)
     }
 
     /// Relies on whether the account is empty now, or, before EIP-161, on
@@ -224,7 +211,8 @@ impl<'h> JournalTr for SessionJournal<'h> {
     /// revm's way to a context of its own. Nothing here takes it: the tables
     /// are the session's, and those of a journal without one are never freed.
     fn new(database: KernelDatabase<'h>) -> Self {
-        Self::with(database, Box::leak(Box::default()), Box::leak(Box::default()))
+        let (inner, burns) = (Box::leak(Box::default()), Box::leak(Box::default()));
+        Self::with(database, inner, burns, Box::leak(Box::default()))
     }
 
     fn db_and_state(&self) -> (&Self::Database, &EvmState) {
@@ -395,8 +383,10 @@ impl<'h> JournalTr for SessionJournal<'h> {
         address: Address,
     ) -> Result<StateLoad<AccountLoad>, DatabaseError> {
         let loaded = self.inner.load_account_delegated(&mut self.database, address)?;
-        self.rely_code(address)?;
-        self.rely_emptiness(address)?;
+        if let Some(found) = self.loaded(address)? {
+            found.host.rely_code(found.handle)?;
+            found.rely_emptiness()?;
+        }
         Ok(loaded)
     }
 

@@ -17,6 +17,7 @@ mod account;
 mod block;
 mod database;
 mod executor;
+mod hashing;
 mod inspect;
 mod invalid;
 mod journal;
@@ -25,6 +26,7 @@ mod reader;
 mod session;
 mod simulate;
 mod transaction;
+mod transfer;
 
 pub mod dao;
 pub mod genesis;

@@ -3,10 +3,11 @@
 
 use crate::{
     KIND,
-    account::{account, code_hash, code_ref},
+    account::{account, code_ref},
     block::{BlockInput, Environment},
     database::KernelDatabase,
     executor::{Error, Executor, Memory},
+    hashing::Hashes,
     inspect::Probe,
     journal::{Burns, SessionJournal, undo_burns},
     spec::ChainSpec,
@@ -38,6 +39,7 @@ const KEEP_ACCOUNTS: usize = 1024;
 pub(crate) struct EvmSession {
     inner: JournalInner<JournalEntry>,
     burns: Burns,
+    hashes: Hashes,
     /// Absent while an executor has it: an empty one would allocate.
     memory: Option<Memory>,
     environment: Option<(BlockKey, Environment)>,
@@ -140,7 +142,17 @@ impl EvmSession {
         *host.session() = Some(self);
     }
 
-    /// Makes the environment that of the host's block.
+    /// The environment of the host's block.
+    pub(crate) fn environment(
+        &mut self,
+        spec: &Arc<ChainSpec>,
+        host: &dyn Host,
+    ) -> Result<&Environment, Halt> {
+        self.enter_block(spec, host)?;
+        let environment = self.environment.as_ref().map(|(_, environment)| environment);
+        environment.ok_or_else(|| Halt::Fault("the block has no environment".into()))
+    }
+
     fn enter_block(&mut self, spec: &Arc<ChainSpec>, host: &dyn Host) -> Result<(), Halt> {
         let block = host.block();
         let shared = block
@@ -189,7 +201,8 @@ impl EvmSession {
             own = environment.waive(waiver, tx);
             &own
         };
-        let journal = SessionJournal::with(KernelDatabase(host), &mut self.inner, &mut self.burns);
+        let Self { inner, burns, hashes, .. } = self;
+        let journal = SessionJournal::with(KernelDatabase(host), inner, burns, hashes);
         let memory = self.memory.take().unwrap_or_default();
         let inspector = self.probe.as_mut().and_then(|probe| probe.inspector.take());
         let mut executor = Executor::new(environment, tx, journal, memory, inspector);
@@ -263,12 +276,10 @@ impl EvmSession {
                 destroy(database.0, handle)?;
                 continue;
             }
-            let now = database.0.peek(handle)?.unwrap_or_default();
-            if account.is_created() || account.info.code_hash != code_hash(now.code) {
+            if account.is_created() || !database.0.restate(handle, &record(account))? {
                 created.push((handle, account));
                 continue;
             }
-            write_cells(database.0, handle, account, &now)?;
             write_slots(database.0, handle, account, false)?;
             settle_existence(database.0, handle, account, clears_empty)?;
         }
@@ -318,29 +329,19 @@ fn in_order(
     Ok(accounts)
 }
 
-/// Writes balance, nonce and code where they differ from the kernel's.
-fn write_account(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
-    let now = host.peek(handle)?.unwrap_or_default();
-    write_cells(host, handle, account, &now)
+/// An account's cells in the kernel's words.
+fn record(account: &EvmAccount) -> AccountRecord {
+    let info = &account.info;
+    AccountRecord { balance: info.balance, sequence: info.nonce, code: code_ref(info.code_hash) }
 }
 
-/// The same, given the kernel's record.
-fn write_cells(
-    host: &mut dyn Host,
-    handle: Account,
-    account: &EvmAccount,
-    now: &AccountRecord,
-) -> Result<(), Halt> {
+/// Writes balance, nonce and code where they differ from the kernel's.
+fn write_account(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
     let info = &account.info;
-    if info.balance > now.balance {
-        host.credit(handle, info.balance - now.balance)?;
-    } else if info.balance < now.balance {
-        host.debit(handle, now.balance - info.balance)?;
-    }
-    if info.nonce != now.sequence {
-        host.set_sequence(handle, info.nonce)?;
-    }
-    if info.code_hash != code_hash(now.code) {
+    let mut record = record(account);
+    if !host.restate(handle, &record)? {
+        record.code = host.peek(handle)?.unwrap_or_default().code;
+        host.restate(handle, &record)?;
         let code = code_ref(info.code_hash).zip(info.code.as_ref()).map(|(reference, code)| {
             let shared = Code::new(code.original_bytes());
             let _ = shared.prepared(|_| code.clone());

@@ -75,5 +75,5 @@ fn another_refusal_does_not_rely_on_the_balance() {
     let (invalid, relied) = refused(1_000_000, 1);
     assert_eq!(invalid.code, "NONCE_MISMATCH_TOO_LOW");
     assert!(!relies_on_balance(&relied), "{relied:?}");
-    assert_eq!(relied.accounts.first().map(|effects| effects.sequence_read), Some(Some(1)));
+    assert_eq!(relied.accounts.get(0).map(|effects| effects.sequence_read), Some(Some(1)));
 }

@@ -47,9 +47,6 @@ pub enum ChainError {
     /// The block to go back to is not in the chain.
     #[error("block {0} is not in the chain")]
     NotAncestor(B256),
-    /// The folder's first block is another.
-    #[error("the folder holds another chain, with the first block {0}; use another folder")]
-    OtherGenesis(B256),
     /// State without blocks.
     #[error("the state is at block {state}, but the store of blocks ends at {blocks:?}")]
     StateAhead {

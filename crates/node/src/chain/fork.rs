@@ -4,7 +4,7 @@ use alloy_primitives::{Address, U256};
 use polity_evm::{account, spec::ChainSpec};
 use polity_state::{Changes, History};
 
-use super::{Block, Chain, ChainError, Opened, Storage, StoreError, agree, check_root};
+use super::{Block, Chain, ChainError, Identity, Opened, Storage, StoreError, agree, check_root};
 use crate::fork::Remote;
 
 impl Chain {
@@ -21,9 +21,10 @@ impl Chain {
         history: History,
         threads: NonZeroUsize,
     ) -> Result<Self, ChainError> {
-        let opened = Opened::at(storage, spec.chain_id, history)?;
-        let Opened { state, store, .. } = &opened;
         let header = &remote.origin().header;
+        let identity = Identity { chain_id: spec.chain_id, genesis: header.hash };
+        let opened = Opened::at(storage, &identity, history)?;
+        let Opened { state, store, .. } = &opened;
         // Its transactions stay with the other chain, which is asked for them.
         let first = Arc::new(Block {
             header: header.inner.clone(),

@@ -43,6 +43,7 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 const FORMAT: u32 = 1;
 const FORMAT_KEY: &str = "format";
 const CHAIN_KEY: &str = "chain";
+const GENESIS_KEY: &str = "genesis";
 
 /// How many of the last blocks are kept decoded.
 const RECENT: usize = 128;
@@ -52,6 +53,15 @@ pub struct Store {
     database: Database,
     durable: bool,
     recent: Mutex<BTreeMap<u64, Arc<Block>>>,
+}
+
+/// What tells a chain from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The chain id.
+    pub chain_id: u64,
+    /// A hash of what its first block was made of.
+    pub genesis: B256,
 }
 
 /// Why blocks cannot be read or written.
@@ -70,13 +80,19 @@ pub enum StoreError {
         found: u32,
     },
     /// The store is of another chain.
-    #[error("the store holds a chain with the id {found}, not {expected}")]
+    #[error("the store holds a chain with the id {found}, not {expected}; use another folder")]
     Chain {
         /// The chain in the store.
         found: u64,
         /// The chain that was asked for.
         expected: u64,
     },
+    /// The store is of a chain that began otherwise.
+    #[error(
+        "the store holds a chain with another first block: start with the settings (accounts, \
+         balances, rules, gas limit …) that it was made with, or use another folder"
+    )]
+    Genesis,
 }
 
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -110,21 +126,22 @@ impl Store {
     ///
     /// # Errors
     /// No memory.
-    pub fn in_memory(chain_id: u64) -> Result<Self, StoreError> {
+    pub fn in_memory(identity: &Identity) -> Result<Self, StoreError> {
         let database =
             Database::builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
-        Self::with(database, false, chain_id)
+        Self::with(database, false, identity)
     }
 
     /// The store in a file, which is created where it is absent.
     ///
     /// # Errors
     /// The file cannot be opened or is of another format or chain.
-    pub fn open(path: &Path, chain_id: u64) -> Result<Self, StoreError> {
-        Self::with(Database::create(path).map_err(failed)?, true, chain_id)
+    pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
+        Self::with(Database::create(path).map_err(failed)?, true, identity)
     }
 
-    fn with(database: Database, durable: bool, chain_id: u64) -> Result<Self, StoreError> {
+    fn with(database: Database, durable: bool, identity: &Identity) -> Result<Self, StoreError> {
+        let Identity { chain_id, genesis } = *identity;
         let write = database.begin_write().map_err(failed)?;
         {
             let mut meta = write.open_table(META).map_err(failed)?;
@@ -136,6 +153,7 @@ impl Store {
                 None => {
                     meta.insert(FORMAT_KEY, &FORMAT.to_be_bytes()[..]).map_err(failed)?;
                     meta.insert(CHAIN_KEY, &chain_id.to_be_bytes()[..]).map_err(failed)?;
+                    meta.insert(GENESIS_KEY, genesis.as_slice()).map_err(failed)?;
                 }
                 Some(format) => {
                     let found = u32::from_be_bytes(exact(&format, "format")?);
@@ -146,6 +164,9 @@ impl Store {
                     let found = u64::from_be_bytes(exact(&chain, "chain id")?);
                     if found != chain_id {
                         return Err(StoreError::Chain { found, expected: chain_id });
+                    }
+                    if stored(GENESIS_KEY, &meta)?.as_deref() != Some(genesis.as_slice()) {
+                        return Err(StoreError::Genesis);
                     }
                 }
             }

@@ -11,12 +11,14 @@ mod estimate;
 mod failure;
 mod fees;
 mod filters;
+mod guard;
 mod logs;
 mod mining;
 mod net;
 mod overrides;
 mod parity;
 mod past;
+mod polity;
 mod reset;
 mod resolve;
 mod retrace;
@@ -95,6 +97,7 @@ impl Ethereum {
         txpool::register(&mut methods);
         simulation::register(&mut methods);
         retrace::register(&mut methods);
+        polity::register(&mut methods);
         if powers.is_some() {
             mining::register(&mut methods);
             edit::register(&mut methods);

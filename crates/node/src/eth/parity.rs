@@ -16,7 +16,11 @@ use polity_evm::{Simulated, StateReader, Waiver, rewards::block_rewards};
 use polity_kernel::Decoded;
 use revm_inspectors::tracing::{TracingInspector, TracingInspectorConfig};
 
-use super::{CallError, Past, Scene, Stage, scene};
+use super::{
+    CallError, Past, Scene, Stage,
+    guard::{Guard, Records},
+    scene,
+};
 
 /// The calls of a transaction (`trace_transaction`).
 ///
@@ -26,7 +30,8 @@ pub fn trace_transaction(
     past: &Past<'_>,
     index: usize,
 ) -> Result<Vec<LocalizedTransactionTrace>, CallError> {
-    let (_, _, inspector) = past.one(index, calls())?;
+    let guard = Guard::new(Records::default());
+    let (_, _, (inspector, _)) = guard.check(past.one(index, (calls(), guard.clone())))?;
     Ok(localized(past, index, inspector))
 }
 
@@ -106,8 +111,7 @@ pub fn trace_call(
 ) -> Result<TraceResults, CallError> {
     let mut stage = scene.stage(state, block)?;
     let tx = scene::unsigned(stage.envelope(request)?, Waiver::CALL);
-    let (simulated, inspector) = stage.inspect(&tx, of_kinds(kinds))?;
-    results(&stage, &simulated, inspector, kinds)
+    look(&mut stage, &tx, kinds).map(|(_, results)| results)
 }
 
 /// Calls that are made one after the other, each on what those before it did
@@ -123,8 +127,8 @@ pub fn trace_call_many(
     let mut traces = Vec::with_capacity(calls.len());
     for (request, kinds) in calls {
         let tx = scene::unsigned(stage.envelope(request)?, Waiver::CALL);
-        let (simulated, inspector) = stage.inspect(&tx, of_kinds(kinds))?;
-        traces.push(results(&stage, &simulated, inspector, kinds)?);
+        let (simulated, results) = look(&mut stage, &tx, kinds)?;
+        traces.push(results);
         stage.keep(&simulated)?;
     }
     Ok(traces)
@@ -140,8 +144,7 @@ pub fn trace_raw(
     kinds: &HashSet<TraceType>,
 ) -> Result<TraceResults, CallError> {
     let mut stage = scene.stage(None, None)?;
-    let (simulated, inspector) = stage.inspect(tx, of_kinds(kinds))?;
-    results(&stage, &simulated, inspector, kinds)
+    look(&mut stage, tx, kinds).map(|(_, results)| results)
 }
 
 /// A transaction of a block, executed again (`trace_replayTransaction`).
@@ -153,7 +156,9 @@ pub fn replay_transaction(
     index: usize,
     kinds: &HashSet<TraceType>,
 ) -> Result<TraceResults, CallError> {
-    let (stage, simulated, inspector) = past.one(index, of_kinds(kinds))?;
+    let guard = guard(kinds);
+    let looked = past.one(index, (of_kinds(kinds), guard.clone()));
+    let (stage, simulated, (inspector, _)) = guard.check(looked)?;
     results(&stage, &simulated, inspector, kinds)
 }
 
@@ -165,13 +170,15 @@ pub fn replay_block(
     past: &Past<'_>,
     kinds: &HashSet<TraceType>,
 ) -> Result<Vec<TraceResultsWithTransactionHash>, CallError> {
-    past.each(
-        || Ok(of_kinds(kinds)),
-        |stage, _, tx, simulated, inspector| {
+    let guard = guard(kinds);
+    let traces = past.each(
+        || Ok((of_kinds(kinds), guard.again())),
+        |stage, _, tx, simulated, (inspector, _)| {
             let full_trace = results(stage, &simulated, inspector, kinds)?;
             Ok(TraceResultsWithTransactionHash { full_trace, transaction_hash: tx.hash })
         },
-    )
+    );
+    guard.check(traces)
 }
 
 fn calls() -> TracingInspector {
@@ -180,6 +187,24 @@ fn calls() -> TracingInspector {
 
 fn of_kinds(kinds: &HashSet<TraceType>) -> TracingInspector {
     TracingInspector::new(TracingInspectorConfig::from_parity_config(kinds))
+}
+
+/// `vmTrace` is of steps, with what each pushed.
+fn guard(kinds: &HashSet<TraceType>) -> Guard {
+    let steps = if kinds.contains(&TraceType::VmTrace) { u64::MAX } else { 0 };
+    Guard::new(Records { steps, ..Records::default() })
+}
+
+fn look(
+    stage: &mut Stage<'_>,
+    tx: &Decoded,
+    kinds: &HashSet<TraceType>,
+) -> Result<(Simulated, TraceResults), CallError> {
+    let guard = guard(kinds);
+    let looked = stage.inspect(tx, (of_kinds(kinds), guard.clone()));
+    let (simulated, (inspector, _)) = guard.check(looked)?;
+    let results = results(stage, &simulated, inspector, kinds)?;
+    Ok((simulated, results))
 }
 
 fn localized(

@@ -9,7 +9,11 @@ use polity_evm::{Evm, Simulated, StateReader, Transaction, Waiver};
 use polity_kernel::Decoded;
 use revm_inspectors::tracing::{DebugInspector, DebugInspectorError, TransactionContext};
 
-use super::{CallError, Past, Scene, Stage, scene};
+use super::{
+    CallError, Past, Scene, Stage,
+    guard::{Guard, Records},
+    scene,
+};
 
 /// The tracers that there are.
 const TRACERS: &str = "callTracer, flatCallTracer, prestateTracer, 4byteTracer, muxTracer, \
@@ -24,7 +28,9 @@ pub fn debug_transaction(
     index: usize,
     options: &GethDebugTracingOptions,
 ) -> Result<GethTrace, CallError> {
-    let (stage, simulated, inspector) = past.one(index, inspector(options)?)?;
+    let guard = guard(options);
+    let looked = past.one(index, (inspector(options)?, guard.clone()));
+    let (stage, simulated, (inspector, _)) = guard.check(looked)?;
     let tx = past.transactions.get(index);
     let tx = tx.ok_or_else(|| CallError::Params("transaction not found".into()))?;
     let context = place(past, index, tx);
@@ -40,14 +46,16 @@ pub fn debug_block(
     past: &Past<'_>,
     options: &GethDebugTracingOptions,
 ) -> Result<Vec<TraceResult>, CallError> {
-    past.each(
-        || inspector(options),
-        |stage, index, tx, simulated, inspector| {
+    let guard = guard(options);
+    let traces = past.each(
+        || Ok((inspector(options)?, guard.again())),
+        |stage, index, tx, simulated, (inspector, _)| {
             let context = place(past, index, tx);
             let result = trace(stage, tx, simulated, inspector, Some(context))?;
             Ok(TraceResult::Success { result, tx_hash: Some(tx.hash) })
         },
-    )
+    );
+    guard.check(traces)
 }
 
 /// The trace of a call (`debug_traceCall`). `past` is the scene's block, where
@@ -76,8 +84,27 @@ pub fn debug_call<'a>(
         _ => scene.stage(state, block)?,
     };
     let tx = scene::unsigned(stage.envelope(request)?, Waiver::CALL);
-    let (simulated, inspector) = stage.inspect(&tx, inspector(&options.tracing_options)?)?;
+    let options = &options.tracing_options;
+    let guard = guard(options);
+    let looked = stage.inspect(&tx, (inspector(options)?, guard.clone()));
+    let (simulated, (inspector, _)) = guard.check(looked)?;
     trace(&stage, &tx, simulated, inspector, None)
+}
+
+/// What the tracer records of each step; most record calls alone.
+fn guard(options: &GethDebugTracingOptions) -> Guard {
+    let tracer = options.tracer.as_ref().map(GethDebugTracerType::as_str).unwrap_or_default();
+    let GethDebugTracingOptions { config, .. } = options;
+    let steps = match config.limit {
+        None | Some(0) => u64::MAX,
+        Some(limit) => limit,
+    };
+    let memory = config.is_memory_enabled();
+    Guard::new(match tracer {
+        "" => Records { steps, stack: config.is_stack_enabled(), memory },
+        "erc7562Tracer" => Records { steps: u64::MAX, stack: true, memory: true },
+        _ => Records::default(),
+    })
 }
 
 fn inspector(options: &GethDebugTracingOptions) -> Result<DebugInspector, CallError> {
@@ -105,6 +132,7 @@ fn complete(config: &mut GethDebugTracerConfig) -> Result<(), CallError> {
     let plain = [
         GethDebugBuiltInTracerType::FourByteTracer.into(),
         GethDebugBuiltInTracerType::NoopTracer.into(),
+        GethDebugBuiltInTracerType::StateGasTracer.into(),
     ];
     let empty = || GethDebugTracerConfig(serde_json::json!({}));
     mux.0.iter_mut().for_each(|(tracer, own)| {

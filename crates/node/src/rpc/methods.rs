@@ -4,8 +4,11 @@ use serde_json::value::RawValue;
 
 use super::{Connection, Params, Reply, RpcError};
 
-/// What an answer that has to be waited for is.
-pub type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
+/// Something that has to be waited for: an answer, where nothing else is said.
+pub type Later<T = Reply> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The parameters of requests that are answered together, as far as they are lists.
+pub type Gathered<'a> = Vec<Result<Params<'a>, RpcError>>;
 
 /// How a method is answered, for a front door `D`.
 pub enum Method<D> {
@@ -13,9 +16,11 @@ pub enum Method<D> {
     Quick(fn(&D, &mut Params<'_>) -> Reply),
     /// By computing for a while, on a thread of its own.
     Heavy(fn(&D, &mut Params<'_>) -> Reply),
-    /// By waiting for something. Requests of this kind that follow on each other
-    /// in a batch are answered together.
+    /// By waiting for something.
     Waiting(fn(&Arc<D>, &mut Params<'_>) -> Result<Later, RpcError>),
+    /// Together with the requests of the same method that follow on it in a batch,
+    /// in their order.
+    Together(fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>),
     /// By something that concerns the connection, such as a subscription.
     Connected(fn(&Arc<D>, &mut Params<'_>, &Arc<Connection>) -> Reply),
 }
@@ -74,6 +79,15 @@ impl<D> Methods<D> {
         method: fn(&Arc<D>, &mut Params<'_>) -> Result<Later, RpcError>,
     ) {
         self.table.insert(name, Method::Waiting(method));
+    }
+
+    /// Adds a method whose requests are answered together.
+    pub fn together(
+        &mut self,
+        name: &'static str,
+        method: fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>,
+    ) {
+        self.table.insert(name, Method::Together(method));
     }
 
     /// Adds a method that concerns the connection.

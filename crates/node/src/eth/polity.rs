@@ -1,0 +1,197 @@
+//! `polity_`: what only this node can tell.
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use alloy_eips::BlockId;
+use alloy_primitives::{B256, U64};
+use polity_engine::{Observer, Parallel, Statistics};
+use polity_evm::BlockInput;
+use polity_types::{Resources, Status};
+use serde::Serialize;
+
+use super::{Ethereum, resolve::no_block};
+use crate::{
+    chain::{Block, ChainError},
+    rpc::{Methods, Params, Reply, RpcError, reply},
+};
+
+/// More threads than this tell nothing more of a block.
+const MOST_THREADS: usize = 64;
+
+pub(super) fn register(methods: &mut Methods<Ethereum>) {
+    methods.quick("polity_getTransactionResources", resources);
+    methods.heavy("polity_getBlockSchedule", schedule);
+}
+
+/// What a transaction used, by the kernel's meters.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Used {
+    transaction_hash: B256,
+    block_number: U64,
+    /// The machine that executed it.
+    machine: &'static str,
+    /// How it ended: `success`, `reverted`, or the machine's name for the failure.
+    status: String,
+    /// In the machine's own gas, as paid for.
+    gas_used: U64,
+    /// The machine's gas before refunds.
+    compute: U64,
+    /// Accounts, slots and codes that were fetched.
+    reads: U64,
+    /// Cells that differ afterwards.
+    writes: U64,
+    /// Bytes of new code and values.
+    growth: U64,
+    /// Gas of data published beside the block.
+    availability: U64,
+    /// Frames of the kernel's call stack.
+    frames: U64,
+}
+
+fn resources(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let hash: B256 = params.required()?;
+    let chain = &door.node.chain;
+    let Some((block, index)) = chain.transaction(&hash)? else { return reply(&None::<Used>) };
+    let used = block.transactions.get(index).map(|included| {
+        let receipt = &included.receipt;
+        let Resources { compute, reads, writes, growth, availability, frames } = receipt.used;
+        let machine = chain.machines().get(receipt.machine);
+        Used {
+            transaction_hash: hash,
+            block_number: U64::from(block.number()),
+            machine: machine.map_or("unknown", |machine| machine.name()),
+            status: match &receipt.status {
+                Status::Success => "success".into(),
+                Status::Reverted => "reverted".into(),
+                Status::Failed(reason) => reason.clone(),
+            },
+            gas_used: U64::from(receipt.gas_used),
+            compute: U64::from(compute),
+            reads: U64::from(reads),
+            writes: U64::from(writes),
+            growth: U64::from(growth),
+            availability: U64::from(availability),
+            frames: U64::from(frames),
+        }
+    });
+    reply(&used)
+}
+
+/// How a block is executed in parallel.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Schedule {
+    block_number: U64,
+    threads: usize,
+    transactions: usize,
+    /// Executions, those in vain among them.
+    executions: usize,
+    /// How many pieces the block was cut into.
+    chunks: usize,
+    attempts: Vec<Attempt>,
+}
+
+/// A run of a transaction. Times are microseconds since the block's begin.
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attempt {
+    worker: usize,
+    transaction: usize,
+    /// Whether it ran in its turn or ahead of it.
+    in_turn: bool,
+    begin: u64,
+    end: u64,
+    /// The earlier transaction whose result was missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<usize>,
+}
+
+/// Writes down who runs what when.
+struct Recorder {
+    start: Instant,
+    attempts: Mutex<Vec<Attempt>>,
+}
+
+impl Recorder {
+    fn now(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn with(&self, act: impl FnOnce(&mut Vec<Attempt>)) {
+        act(&mut self.attempts.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Observer for Recorder {
+    fn started(&self, worker: usize, transaction: usize, in_turn: bool) {
+        let begin = self.now();
+        self.with(|attempts| {
+            let waits_for = None;
+            attempts.push(Attempt { worker, transaction, in_turn, begin, end: begin, waits_for });
+        });
+    }
+
+    fn finished(&self, worker: usize, transaction: usize, waits_for: Option<usize>) {
+        let end = self.now();
+        self.with(|attempts| {
+            let is_it = |run: &&mut Attempt| run.worker == worker && run.transaction == transaction;
+            if let Some(run) = attempts.iter_mut().rev().find(is_it) {
+                run.end = end;
+                run.waits_for = waits_for;
+            }
+        });
+    }
+}
+
+/// Executes a block again, in parallel on so many threads, and tells who did what
+/// when. Nothing comes of it.
+fn schedule(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let id: BlockId = params.required()?;
+    let threads = params.optional()?.unwrap_or(door.node.threads.get());
+    let threads = NonZeroUsize::new(threads)
+        .filter(|threads| threads.get() <= MOST_THREADS)
+        .ok_or_else(|| RpcError::params(format!("invalid argument 1: 1 to {MOST_THREADS}")))?;
+    let block = door.find(id)?.ok_or_else(|| no_block(id))?;
+    let (statistics, attempts) = door.execute_again(&block, threads)?;
+    reply(&Schedule {
+        block_number: U64::from(block.number()),
+        threads: threads.get(),
+        transactions: statistics.transactions,
+        executions: statistics.executions,
+        chunks: statistics.chunks,
+        attempts,
+    })
+}
+
+impl Ethereum {
+    fn execute_again(
+        &self,
+        block: &Block,
+        threads: NonZeroUsize,
+    ) -> Result<(Statistics, Vec<Attempt>), RpcError> {
+        let chain = &self.node.chain;
+        let before = block.number().checked_sub(1).filter(|before| *before >= chain.first());
+        let before = before.ok_or_else(|| RpcError::server("the first block is not executed"))?;
+        let view = chain.state_at(before)?;
+        let withdrawals = block.withdrawals.clone();
+        let chain_id = chain.spec().chain_id;
+        let transactions = block.transactions.iter();
+        let again = polity_engine::Block {
+            context: BlockInput::context(chain_id, &block.header, withdrawals, Vec::new()),
+            transactions: transactions.map(|tx| tx.transaction.decoded.clone()).collect(),
+            transaction_limit: Resources::UNLIMITED,
+        };
+        let mut engine = Parallel::new(threads).map_err(ChainError::from)?.with_least_gas(0);
+        let recorder = Recorder { start: Instant::now(), attempts: Mutex::default() };
+        let (_, statistics) = engine
+            .execute_with(chain.machines(), &view, &again, &recorder)
+            .map_err(ChainError::from)?;
+        let attempts = recorder.attempts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok((statistics, attempts))
+    }
+}
