@@ -25,9 +25,9 @@ fn serve(limits: Limits, client: impl FnOnce(SocketAddr) + Send + 'static) {
         let config = Config { limits, ..world::manual() };
         let node = Arc::new(Node::start(&config).unwrap());
         metrics::install();
-        tokio::spawn(metrics::watch(node.clone()));
-        let methods = Ethereum::methods(node.powers);
-        let service = Service::new(Arc::new(Ethereum::new(node)), methods, limits);
+        let door = Ethereum::door(node.clone());
+        tokio::spawn(metrics::watch(door.clone()));
+        let service = Service::new(door, Ethereum::methods(node.powers), limits);
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = Server::start(any, service, metrics::render).await.unwrap();
         let address = server.address();

@@ -4,11 +4,12 @@ use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
 use alloy_serde::JsonStorageKey;
 use polity_evm::{account, code_ref};
 use polity_kernel::View;
-use polity_state::{Changes, StateView};
+use polity_state::Changes;
 use polity_types::{AccountId, AccountRecord, LocalKey, Value};
 
 use super::Ethereum;
 use crate::{
+    chain::ChainView,
     dev::Powers,
     rpc::{Methods, Params, Reply, RpcError, reply},
 };
@@ -79,7 +80,7 @@ impl Ethereum {
     /// Changes the latest state, and makes the pool fit it.
     pub(super) fn edit(
         &self,
-        edit: impl FnOnce(&mut Changes, &StateView) -> Result<(), RpcError>,
+        edit: impl FnOnce(&mut Changes, &ChainView) -> Result<(), RpcError>,
     ) -> Reply {
         self.node.chain.edit(self.powers()?, edit)?;
         self.node.pool.renew(&self.node.chain.latest()?);

@@ -221,6 +221,7 @@ pub(super) fn number_of(door: &Ethereum, tag: BlockNumberOrTag) -> Result<u64, R
     let chain = &door.node.chain;
     Ok(match tag {
         BlockNumberOrTag::Number(number) => number,
+        BlockNumberOrTag::Earliest if chain.remote().is_some() => 0,
         BlockNumberOrTag::Earliest => chain.first(),
         BlockNumberOrTag::Pending => chain.head().number().saturating_add(1),
         _ => chain.head().number(),

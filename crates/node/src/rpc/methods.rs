@@ -1,5 +1,7 @@
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
+use serde_json::value::RawValue;
+
 use super::{Connection, Params, Reply, RpcError};
 
 /// Something that has to be waited for: an answer, where nothing else is said.
@@ -31,14 +33,31 @@ impl<D> Clone for Method<D> {
 
 impl<D> Copy for Method<D> {}
 
+/// How a front door asks another node, which answers some of the requests.
+pub struct Elsewhere<D> {
+    /// Whether it does so. Then any method may have to wait for the other node.
+    pub is_on: fn(&D) -> bool,
+    /// The other node's answer to a request; `None` where it is not asked.
+    pub answer: fn(&D, &'static str, Option<&RawValue>) -> Option<Reply>,
+}
+
+impl<D> Clone for Elsewhere<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Elsewhere<D> {}
+
 /// The methods of a front door, by name.
 pub struct Methods<D> {
     table: HashMap<&'static str, Method<D>>,
+    elsewhere: Option<Elsewhere<D>>,
 }
 
 impl<D> Default for Methods<D> {
     fn default() -> Self {
-        Self { table: HashMap::new() }
+        Self { table: HashMap::new(), elsewhere: None }
     }
 }
 
@@ -78,6 +97,16 @@ impl<D> Methods<D> {
         method: fn(&Arc<D>, &mut Params<'_>, &Arc<Connection>) -> Reply,
     ) {
         self.table.insert(name, Method::Connected(method));
+    }
+
+    /// Says how another node is asked, where one is.
+    pub fn elsewhere(&mut self, elsewhere: Elsewhere<D>) {
+        self.elsewhere = Some(elsewhere);
+    }
+
+    /// How another node is asked, where this front door does so.
+    pub(super) fn asked_elsewhere(&self, door: &D) -> Option<Elsewhere<D>> {
+        self.elsewhere.filter(|elsewhere| (elsewhere.is_on)(door))
     }
 
     /// Gives a method another name as well.

@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0, over HTTP and WebSocket, for any front door.
 
 mod connection;
+mod door;
 mod error;
 mod methods;
 mod params;
@@ -13,8 +14,9 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 pub use connection::{Connection, Gone, Sink};
+pub use door::{Door, WeakDoor};
 pub use error::{Reply, RpcError, reply};
-pub use methods::{Gathered, Later, Method, Methods};
+pub use methods::{Elsewhere, Gathered, Later, Method, Methods};
 pub use params::Params;
 pub use server::{ServeError, Server};
 
@@ -22,7 +24,7 @@ use crate::config::Limits;
 
 /// What answers requests: the methods of a front door, within limits.
 pub struct Service<D> {
-    door: Arc<D>,
+    door: Door<D>,
     methods: Methods<D>,
     limits: Limits,
     computing: Arc<Semaphore>,
@@ -59,10 +61,19 @@ fn id_or_null<S: serde::Serializer>(
     }
 }
 
+/// What is computed for a request.
+struct Heavy<D> {
+    door: Arc<D>,
+    name: &'static str,
+    method: fn(&D, &mut Params<'_>) -> Reply,
+    /// Where another node may answer it.
+    elsewhere: Option<Elsewhere<D>>,
+}
+
 /// A request on its way to its answer.
 enum Work<D> {
     Done(Reply),
-    Heavy(fn(&D, &mut Params<'_>) -> Reply),
+    Heavy(Heavy<D>),
     Later(Later),
     Together(Together<D>),
 }
@@ -71,9 +82,9 @@ type Together<D> = fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>;
 
 impl<D: Send + Sync + 'static> Service<D> {
     /// A service of these methods.
-    pub fn new(door: Arc<D>, methods: Methods<D>, limits: Limits) -> Self {
+    pub fn new(door: impl Into<Door<D>>, methods: Methods<D>, limits: Limits) -> Self {
         let computing = Arc::new(Semaphore::new(limits.computing));
-        Self { door, methods, limits, computing }
+        Self { door: door.into(), methods, limits, computing }
     }
 
     /// The limits.
@@ -122,7 +133,7 @@ impl<D: Send + Sync + 'static> Service<D> {
         let reply = match self.begin(&request, connection) {
             Work::Done(reply) => reply,
             Work::Later(later) => self.wait(later).await,
-            Work::Heavy(method) => self.compute(method, request.params).await,
+            Work::Heavy(heavy) => self.compute(heavy, request.params).await,
             Work::Together(method) => {
                 let mut replies = self.gather(method, &[&request]).await;
                 replies.pop().unwrap_or_else(|| Err(internal(&"no answer")))
@@ -150,7 +161,7 @@ impl<D: Send + Sync + 'static> Service<D> {
             let reply = match self.begin(&request, connection) {
                 Work::Done(reply) => reply,
                 Work::Later(later) => self.wait(later).await,
-                Work::Heavy(method) => self.compute(method, request.params).await,
+                Work::Heavy(heavy) => self.compute(heavy, request.params).await,
                 Work::Together(method) => {
                     let mut together = vec![request];
                     while let Some(next) = rest.next_if(|next| follows(&together, next)) {
@@ -172,7 +183,7 @@ impl<D: Send + Sync + 'static> Service<D> {
     async fn gather(&self, method: Together<D>, requests: &[&Request<'_>]) -> Vec<Reply> {
         let params = requests.iter().map(|request| Params::parse(request.params)).collect();
         let limit = Duration::from_secs(self.limits.seconds);
-        let replies = tokio::time::timeout(limit, method(&self.door, params)).await;
+        let replies = tokio::time::timeout(limit, method(&self.door.get(), params)).await;
         replies.unwrap_or_else(|_| requests.iter().map(|_| Err(too_long())).collect())
     }
 
@@ -189,16 +200,22 @@ impl<D: Send + Sync + 'static> Service<D> {
             Ok(params) => params,
             Err(error) => return Work::Done(Err(error)),
         };
+        let door = self.door.get();
+        let elsewhere = self.methods.asked_elsewhere(&door);
         match (method, connection) {
-            (Method::Quick(method), _) => Work::Done(method(&self.door, &mut params)),
-            (Method::Heavy(method), _) => Work::Heavy(method),
-            (Method::Waiting(method), _) => match method(&self.door, &mut params) {
+            (Method::Quick(method), _) if elsewhere.is_none() => {
+                Work::Done(method(&door, &mut params))
+            }
+            (Method::Quick(method) | Method::Heavy(method), _) => {
+                Work::Heavy(Heavy { door, name, method, elsewhere })
+            }
+            (Method::Waiting(method), _) => match method(&door, &mut params) {
                 Ok(later) => Work::Later(later),
                 Err(error) => Work::Done(Err(error)),
             },
             (Method::Together(method), _) => Work::Together(method),
             (Method::Connected(method), Some(connection)) => {
-                Work::Done(method(&self.door, &mut params, connection))
+                Work::Done(method(&door, &mut params, connection))
             }
             (Method::Connected(_), None) => {
                 let text = "notifications not supported";
@@ -213,19 +230,19 @@ impl<D: Send + Sync + 'static> Service<D> {
     }
 
     /// Computes an answer away from the threads that serve connections.
-    async fn compute(
-        &self,
-        method: fn(&D, &mut Params<'_>) -> Reply,
-        params: Option<&RawValue>,
-    ) -> Reply {
-        let door = self.door.clone();
+    async fn compute(&self, heavy: Heavy<D>, params: Option<&RawValue>) -> Reply {
         let params = params.map(ToOwned::to_owned);
         let computing = self.computing.clone();
         self.wait(async move {
             let permit = computing.acquire_owned().await.map_err(|error| internal(&error))?;
             let computed = tokio::task::spawn_blocking(move || {
-                let reply = Params::parse(params.as_deref())
-                    .and_then(|mut params| method(&door, &mut params));
+                let Heavy { door, name, method, elsewhere } = heavy;
+                let params = params.as_deref();
+                let elsewhere =
+                    elsewhere.and_then(|elsewhere| (elsewhere.answer)(&door, name, params));
+                let reply = elsewhere.unwrap_or_else(|| {
+                    Params::parse(params).and_then(|mut params| method(&door, &mut params))
+                });
                 drop(permit);
                 reply
             });
