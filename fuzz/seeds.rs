@@ -17,6 +17,7 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256, uint};
 use alloy_rlp::Encodable;
 use polity_evm::{KIND, account, code_ref, spec::Fork};
+use polity_node::{dev::Powers, eth::Ethereum};
 use polity_replay::{
     BlockFolder, Chain, DevFork, FolderBlock, FullBlock, PreAccount, SignedTransaction, WriteMode,
     dev_genesis, write,
@@ -233,5 +234,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [proof, witness, snapshot] = state()?;
     put("proof", "seed", &proof)?;
     put("witness", "seed", &witness)?;
-    put("snapshot", "seed", &snapshot).map_err(Into::into)
+    put("snapshot", "seed", &snapshot)?;
+    // Every method, with parameters that suit many.
+    for name in Ethereum::methods(Some(Powers::of_a_development_chain())).names() {
+        let params = json!(["0x00000000000000000000000000000000000000aa", "latest", {"to": null}]);
+        let request = json!({"jsonrpc": "2.0", "id": 1, "method": name, "params": params});
+        put("rpc", name, request.to_string().as_bytes())?;
+    }
+    Ok(())
 }

@@ -14,6 +14,7 @@ pub const ROWS: &[&[&str]] = &[
     &["shard"],
     &["proof"],
     &["analysis"],
+    &["remote"],
     &["node"],
     &["replay", "conformance"],
     &["cli"],

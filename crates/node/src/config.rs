@@ -9,6 +9,7 @@ use polity_state::History;
 
 use crate::{
     accounts::{DERIVATION_PATH, MNEMONIC},
+    fork::Forking,
     genesis::CHAIN_ID,
     miner::Mining,
     pool::Order,
@@ -19,6 +20,8 @@ use crate::{
 pub struct Config {
     /// The first block; [`Config::development_genesis`] where it is not given.
     pub genesis: Option<Box<Genesis>>,
+    /// The chain to go on from, instead of a first block.
+    pub forking: Option<Forking>,
     /// The chain id of a development chain.
     pub chain_id: u64,
     /// The rules of a development chain.
@@ -104,6 +107,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             genesis: None,
+            forking: None,
             chain_id: CHAIN_ID,
             fork: Fork::Osaka,
             first_block: 0,

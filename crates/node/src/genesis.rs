@@ -91,7 +91,7 @@ impl Development {
 }
 
 /// The rules of a chain that is at `fork` from its first block on.
-fn config(chain_id: u64, fork: Fork) -> ChainConfig {
+pub(crate) fn config(chain_id: u64, fork: Fork) -> ChainConfig {
     let block = |at: Fork| (fork >= at).then_some(0);
     let time = block;
     ChainConfig {

@@ -7,6 +7,7 @@ pub mod chain;
 pub mod config;
 pub mod dev;
 pub mod eth;
+pub mod fork;
 pub mod genesis;
 pub mod metrics;
 pub mod miner;

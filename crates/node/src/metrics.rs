@@ -1,11 +1,11 @@
 //! What the node measures, for Prometheus.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::{Node, chain::Event};
+use crate::{chain::Event, eth::Ethereum, rpc::Door};
 
 static HANDLE: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
 
@@ -29,28 +29,29 @@ pub fn render() -> String {
     handle.map(PrometheusHandle::render).unwrap_or_default()
 }
 
-/// Records what happens to a node's chain, until the node ends.
-#[expect(clippy::float_arithmetic, clippy::cast_precision_loss, reason = "gauges are floats")]
-pub async fn watch(node: Arc<Node>) {
-    let mut events = node.chain.subscribe();
+/// Records what happens to the chain of the node behind a door, for ever.
+pub async fn watch(door: Door<Ethereum>) {
+    let mut events = door.get().node.chain.subscribe();
     let number = metrics::gauge!("polity_block_number");
     let transactions = metrics::counter!("polity_transactions_total");
     let gas = metrics::counter!("polity_gas_used_total");
     let pending = metrics::gauge!("polity_pool_pending");
     let queued = metrics::gauge!("polity_pool_queued");
-    number.set(node.chain.head().number() as f64);
     loop {
+        // It is not kept while nothing happens: another may take its place.
+        let node = door.get().node.clone();
+        number.set(node.chain.head().number() as f64);
+        let size = node.pool.size();
+        pending.set(size.pending as f64);
+        queued.set(size.queued as f64);
+        drop(node);
         match events.recv().await {
             Ok(Event::Added(block)) => {
                 transactions.increment(block.transactions.len() as u64);
                 gas.increment(block.header.gas_used);
             }
             Ok(Event::Removed(_)) | Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => return,
+            Err(RecvError::Closed) => events = door.get().node.chain.subscribe(),
         }
-        number.set(node.chain.head().number() as f64);
-        let size = node.pool.size();
-        pending.set(size.pending as f64);
-        queued.set(size.queued as f64);
     }
 }

@@ -78,6 +78,7 @@ pub struct Miner {
     requested: Condvar,
     /// The last request that was served.
     served: watch::Sender<u64>,
+    thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
 
 #[derive(Default)]
@@ -106,9 +107,11 @@ impl Miner {
             requests: Mutex::default(),
             requested: Condvar::new(),
             served: watch::channel(0).0,
+            thread: Mutex::default(),
         });
         let weak = Arc::downgrade(&miner);
-        thread::Builder::new().name("polity-miner".into()).spawn(move || work(&weak))?;
+        let work = thread::Builder::new().name("polity-miner".into()).spawn(move || work(&weak))?;
+        *miner.thread() = Some(work);
         Ok(miner)
     }
 
@@ -154,7 +157,16 @@ impl Miner {
     pub fn stop(&self) {
         self.requests().stopped = true;
         self.requested.notify_all();
-        drop(self.making());
+        let thread = self.thread().take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the miner's thread had panicked");
+        }
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<thread::JoinHandle<()>>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Does something while no block is made.

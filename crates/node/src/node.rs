@@ -15,6 +15,7 @@ use crate::{
     chain::{Chain, ChainError, ChainView, Storage, Transaction},
     config::{Config, Limits},
     dev::Powers,
+    fork::{ForkError, Forking, Origin, Remote},
     genesis::Development,
     miner::{Miner, Settings},
     pool::{self, Conditions, Pool, PoolError},
@@ -30,6 +31,8 @@ pub struct Node {
     pub miner: Arc<Miner>,
     /// Whom the node signs for.
     pub accounts: Arc<Accounts>,
+    /// What it was started with.
+    pub config: Config,
     /// What clients may ask for.
     pub limits: Limits,
     /// How many threads execute a block.
@@ -44,6 +47,9 @@ pub enum NodeError {
     /// The chain cannot be opened.
     #[error(transparent)]
     Chain(#[from] ChainError),
+    /// The chain cannot go on from another one.
+    #[error(transparent)]
+    Fork(#[from] ForkError),
     /// There are no accounts.
     #[error(transparent)]
     Accounts(#[from] AccountError),
@@ -60,12 +66,10 @@ impl Node {
     pub fn start(config: &Config) -> Result<Self, NodeError> {
         let accounts =
             Accounts::derive(&config.mnemonic, &config.derivation_path, config.accounts)?;
-        let genesis = match &config.genesis {
-            Some(genesis) => Genesis::clone(genesis),
-            None => development_genesis(config, &accounts),
-        };
-        let storage = config.data_dir.as_deref().map_or(Storage::Memory, Storage::Folder);
-        let chain = Arc::new(Chain::open(&genesis, storage, config.history, config.threads)?);
+        let chain = Arc::new(match &config.forking {
+            Some(forking) => fork(config, forking, &accounts)?,
+            None => open(config, &accounts)?,
+        });
         let pool = Arc::new(Pool::new(config.pool_limit));
         let head = chain.head().header.timestamp;
         let settings = Settings {
@@ -78,14 +82,19 @@ impl Node {
             next_randomness: None,
             next_timestamp: None,
             // A chain whose first block has a time of its own goes on from there.
-            offset: config.timestamp.map_or(0, |_| i128::from(head) - i128::from(now())),
+            offset: if config.timestamp.is_some() || config.forking.is_some() {
+                i128::from(head) - i128::from(now())
+            } else {
+                0
+            },
             block_interval: None,
         };
         let miner = Miner::start(chain.clone(), pool.clone(), settings)?;
         let powers = config.development.then(Powers::of_a_development_chain);
         let accounts = Arc::new(accounts);
         let Config { limits, threads, .. } = *config;
-        Ok(Self { chain, pool, miner, accounts, limits, threads, powers })
+        let config = config.clone();
+        Ok(Self { chain, pool, miner, accounts, config, limits, threads, powers })
     }
 
     /// Stops making blocks, and waits until what was made is stored.
@@ -145,7 +154,14 @@ impl Node {
         let sender = state.account(&transaction.decoded.sender).map_err(failed)?;
         let is_delegated = || is_delegated(state, sender.as_ref());
         pool::check_sender(&transaction, sender, is_delegated, conditions)?;
-        self.pool.add(Arc::new(transaction), sender)?;
+        let address = transaction.sender();
+        if !self.pool.add(Arc::new(transaction), sender)? {
+            // A block that was made meanwhile may have closed the gap, and would
+            // not have found the transaction.
+            let latest =
+                self.chain.latest().map_err(|error| PoolError::State(error.to_string()))?;
+            self.pool.renew_sender(address, &latest);
+        }
         Ok(hash)
     }
 
@@ -169,6 +185,49 @@ fn is_delegated(state: &dyn View, record: Option<&AccountRecord>) -> bool {
         code.bytes().starts_with(&[0xef, 0x01, 0x00]) && code.bytes().len() == 23
     };
     state.code(&code.hash).is_ok_and(delegation)
+}
+
+/// The chain of a genesis file, or a development chain.
+fn open(config: &Config, accounts: &Accounts) -> Result<Chain, NodeError> {
+    let genesis = match &config.genesis {
+        Some(genesis) => Genesis::clone(genesis),
+        None => development_genesis(config, accounts),
+    };
+    let storage = match config.data_dir.as_deref() {
+        None => Storage::Memory,
+        Some(folder) => {
+            if let Some(origin) = Origin::stored(folder)? {
+                return Err(ForkError::NotSaid(origin.number()).into());
+            }
+            Storage::Folder(folder)
+        }
+    };
+    Ok(Chain::open(&genesis, storage, config.history, config.threads)?)
+}
+
+/// A chain that goes on from another one.
+fn fork(config: &Config, forking: &Forking, accounts: &Accounts) -> Result<Chain, NodeError> {
+    let mut storage = Storage::Memory;
+    let remote = match config.data_dir.as_deref() {
+        None => Remote::open(forking, None, None)?,
+        Some(folder) => {
+            storage = Storage::Folder(folder);
+            let stored = Origin::stored(folder)?;
+            let is_new = stored.is_none();
+            if is_new && folder.join("state").exists() {
+                return Err(ForkError::NoFork.into());
+            }
+            let remote = Remote::open(forking, stored, Some(&folder.join("fork")))?;
+            if is_new {
+                remote.origin().store(folder)?;
+            }
+            remote
+        }
+    };
+    let spec = forking.spec(remote.origin(), config.fork).map_err(ChainError::from)?;
+    let funds = (accounts.addresses(), config.balance);
+    let remote = Arc::new(remote);
+    Ok(Chain::open_fork(spec, remote, funds, storage, config.history, config.threads)?)
 }
 
 fn development_genesis(config: &Config, accounts: &Accounts) -> Genesis {

@@ -10,6 +10,7 @@ use alloy_eips::{
 };
 use alloy_genesis::Genesis;
 use alloy_primitives::{Address, B256, U256};
+use polity_remote::{RemoteError, RpcClient, RpcOptions, ancestors};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::json;
 
@@ -20,8 +21,7 @@ use crate::{
     folder::{BlockFolder, reachable_ancestors},
     json::{self, Quantity},
     library::chain_of,
-    remote::{self, RemoteBlock, RemoteState, Source as _, StateKeys},
-    rpc::{RpcClient, RpcOptions},
+    remote::{RemoteBlock, RemoteState, Source as _, StateKeys},
 };
 
 /// Which block to fetch.
@@ -162,7 +162,7 @@ pub fn fetch(
     progress(Progress::Tracing);
     match traced_keys(&client, &block) {
         Ok(traced) => merge(&mut keys, traced),
-        Err(error @ (FetchError::Rpc { .. } | FetchError::Status { .. }))
+        Err(error @ FetchError::Remote(RemoteError::Rpc { .. } | RemoteError::Status { .. }))
             if options.pre_state == PreStateFrom::Auto =>
         {
             progress(Progress::NoTracer { reason: error.to_string() });
@@ -253,7 +253,7 @@ fn block_at(
     };
     let result = client.call_raw(method, &params)?;
     if result.get() == "null" {
-        return Err(FetchError::NoSuchBlock { host: client.host().into(), block: name });
+        return Err(RemoteError::NoSuchBlock { host: client.host().into(), block: name }.into());
     }
     let block = FullBlock::parse(result.get().as_bytes(), chain)
         .map_err(|fault| client.fault(method, fault))?;
@@ -263,10 +263,8 @@ fn block_at(
         BlockChoice::Latest => false,
     };
     if other {
-        return Err(client.fault(
-            method,
-            BlockFault::invalid("number", format!("block {} instead of {name}", block.hash)),
-        ));
+        let reason = format!("block {} instead of {name}", block.hash);
+        return Err(client.fault(method, BlockFault::invalid("number", reason)).into());
     }
     Ok(block)
 }
@@ -280,7 +278,7 @@ fn fetch_ommers(client: &RpcClient, block: &mut FullBlock) -> Result<(), FetchEr
     for (index, _) in (0_u64..).zip(&block.ommer_hashes) {
         ommers.push(client.call(METHOD, &json!([block.hash, Quantity(index)]))?);
     }
-    block.set_ommers(ommers).map_err(|fault| client.fault(METHOD, fault))
+    Ok(block.set_ommers(ommers).map_err(|fault| client.fault(METHOD, fault))?)
 }
 
 fn merge(keys: &mut StateKeys, more: StateKeys) {
@@ -412,17 +410,9 @@ fn traced_keys(client: &RpcClient, block: &FullBlock) -> Result<StateKeys, Fetch
     let traces: Vec<TracedTransaction> =
         json::parse(result.get().as_bytes()).map_err(|fault| client.fault(METHOD, fault))?;
     if traces.len() != block.transactions.len() {
-        return Err(client.fault(
-            METHOD,
-            BlockFault::invalid(
-                ".",
-                format!(
-                    "{} transactions, but the block has {}",
-                    traces.len(),
-                    block.transactions.len()
-                ),
-            ),
-        ));
+        let (found, expected) = (traces.len(), block.transactions.len());
+        let reason = format!("{found} transactions, but the block has {expected}");
+        return Err(client.fault(METHOD, BlockFault::invalid(".", reason)).into());
     }
     for (index, (trace, signed)) in traces.into_iter().zip(&block.transactions).enumerate() {
         if let Some(found) = trace.tx_hash
@@ -435,7 +425,7 @@ fn traced_keys(client: &RpcClient, block: &FullBlock) -> Result<StateKeys, Fetch
             });
         }
         let Some(accounts) = trace.result else {
-            return Err(FetchError::Rpc {
+            return Err(RemoteError::Rpc {
                 host: client.host().into(),
                 method: METHOD,
                 code: 0,
@@ -443,7 +433,9 @@ fn traced_keys(client: &RpcClient, block: &FullBlock) -> Result<StateKeys, Fetch
                     "transaction {index}: {}",
                     trace.error.as_deref().unwrap_or("no result and no error")
                 ),
-            });
+                data: None,
+            }
+            .into());
         };
         for (address, account) in accounts {
             let slots = account.storage.into_iter().flatten().map(|(slot, _)| slot.0);
@@ -461,7 +453,7 @@ fn fetch_hashes(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Vec<(u64, B256)>, FetchError> {
     let total = numbers.clone().count();
-    let found = remote::ancestors(client, numbers, |done| {
+    let found = ancestors(client, numbers, |done| {
         progress(Progress::BlockHashes { done, total });
     })?;
     let mut expected = block.header.parent_hash;

@@ -34,7 +34,6 @@ mod json;
 mod library;
 mod remote;
 mod replay;
-mod rpc;
 pub mod state;
 mod transaction;
 mod view;
@@ -51,8 +50,8 @@ pub use fetch::{
 pub use flat::{FlatBlock, FlatEnv, FlatTransaction};
 pub use folder::{BlockFolder, FolderBlock, PreAccount, PreState};
 pub use library::{Library, open};
-pub use remote::{RemoteBlock, RemoteState, Source, SourceAccount, StateKeys};
+pub use polity_remote::{RemoteError, RpcClient, RpcOptions, SourceAccount};
+pub use remote::{RemoteBlock, RemoteState, Source, StateKeys};
 pub use replay::{Compared, ExecuteError, Replay, ReplayError, Verdict};
-pub use rpc::{RpcClient, RpcOptions};
 pub use view::SourceView;
 pub use write::{WriteMode, write};

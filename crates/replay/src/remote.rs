@@ -6,28 +6,13 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, keccak256};
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{json, value::RawValue};
+use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256};
+use polity_remote::{Ancestor, RemoteError, RpcClient, SourceAccount, ancestors, read_state};
 
 use crate::{
     block::FullBlock,
-    error::{BlockFault, FetchError},
     folder::{BlockFolder, FolderBlock, PreAccount, PreState, reachable_ancestors},
-    json::{Quantity, parse_hex},
-    rpc::{Call, RpcClient},
 };
-
-/// An account as a [`Source`] gives it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceAccount {
-    /// The balance in wei.
-    pub balance: U256,
-    /// The nonce.
-    pub nonce: u64,
-    /// keccak256 of the code; `None` for an account without code.
-    pub code_hash: Option<B256>,
-}
 
 /// A state that can be executed on.
 pub trait Source: Send + Sync {
@@ -36,28 +21,28 @@ pub trait Source: Send + Sync {
     /// # Errors
     ///
     /// The state cannot be read.
-    fn account(&self, address: Address) -> Result<Option<SourceAccount>, FetchError>;
+    fn account(&self, address: Address) -> Result<Option<SourceAccount>, RemoteError>;
 
     /// The value of a slot; zero where it is empty.
     ///
     /// # Errors
     ///
     /// The state cannot be read.
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, FetchError>;
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, RemoteError>;
 
     /// The code with this keccak256, of an account that was read before.
     ///
     /// # Errors
     ///
     /// No account that was read has this code.
-    fn code(&self, code_hash: B256) -> Result<Bytes, FetchError>;
+    fn code(&self, code_hash: B256) -> Result<Bytes, RemoteError>;
 
     /// The hash of one of the last 256 blocks.
     ///
     /// # Errors
     ///
     /// The block is not one of them, or cannot be read.
-    fn block_hash(&self, number: u64) -> Result<B256, FetchError>;
+    fn block_hash(&self, number: u64) -> Result<B256, RemoteError>;
 }
 
 /// Accounts and slots, to be read in few requests.
@@ -130,8 +115,8 @@ impl RemoteState {
     pub fn warm(
         &self,
         keys: &StateKeys,
-        mut done: impl FnMut(usize, usize),
-    ) -> Result<(), FetchError> {
+        done: impl FnMut(usize, usize),
+    ) -> Result<(), RemoteError> {
         let (accounts, slots) = {
             let known = self.known();
             let accounts: Vec<Address> = keys
@@ -146,50 +131,11 @@ impl RemoteState {
                 .collect();
             (accounts, slots)
         };
-        let parent = Quantity(self.parent());
-        let account_calls = accounts.iter().flat_map(|address| {
-            ["eth_getBalance", "eth_getTransactionCount", "eth_getCode"]
-                .map(|method| Call { method, params: json!([address, parent]) })
-        });
-        let slot_calls = slots.iter().map(|(address, slot)| Call {
-            method: "eth_getStorageAt",
-            params: json!([address, B256::from(*slot), parent]),
-        });
-        let calls: Vec<Call> = account_calls.chain(slot_calls).collect();
-        let results = self
-            .client
-            .batch(&calls, |answered| done(answered, calls.len()))
-            .map_err(|error| self.state_error(error))?;
-
-        let mut results = results.iter();
-        let mut found = Vec::with_capacity(accounts.len());
-        for address in accounts {
-            let balance: Quantity<U256> = self.take(&mut results, "eth_getBalance")?;
-            let nonce: Quantity<u64> = self.take(&mut results, "eth_getTransactionCount")?;
-            let code: Bytes = self.take(&mut results, "eth_getCode")?;
-            let code_hash = (!code.is_empty()).then(|| keccak256(&code));
-            let account = SourceAccount { balance: balance.0, nonce: nonce.0, code_hash };
-            found.push((address, account, code));
-        }
-        let mut values = Vec::with_capacity(slots.len());
-        for key in slots {
-            let value: String = self.take(&mut results, "eth_getStorageAt")?;
-            let value = parse_slot(&value).map_err(|reason| {
-                self.client.fault("eth_getStorageAt", BlockFault::invalid(".", reason))
-            })?;
-            values.push((key, value));
-        }
-
+        let part = read_state(&self.client, self.parent(), &accounts, &slots, done)?;
         let mut known = self.known();
-        for (address, account, code) in found {
-            let exists =
-                account.nonce != 0 || !account.balance.is_zero() || account.code_hash.is_some();
-            known.accounts.insert(address, exists.then_some(account));
-            if let Some(hash) = account.code_hash {
-                known.codes.insert(hash, code);
-            }
-        }
-        known.slots.extend(values);
+        known.accounts.extend(part.accounts);
+        known.codes.extend(part.codes);
+        known.slots.extend(part.slots);
         Ok(())
     }
 
@@ -198,7 +144,11 @@ impl RemoteState {
     /// # Errors
     ///
     /// As [`RemoteState::warm`].
-    pub fn load(&self, keys: &StateKeys, done: impl FnMut(usize, usize)) -> Result<(), FetchError> {
+    pub fn load(
+        &self,
+        keys: &StateKeys,
+        done: impl FnMut(usize, usize),
+    ) -> Result<(), RemoteError> {
         self.warm(keys, done)?;
         let mut known = self.known();
         for (address, slots) in keys {
@@ -248,38 +198,14 @@ impl RemoteState {
             .collect();
         (pre_state, codes, block_hashes)
     }
-
-    fn take<'a, T: DeserializeOwned>(
-        &self,
-        results: &mut impl Iterator<Item = &'a Box<RawValue>>,
-        method: &'static str,
-    ) -> Result<T, FetchError> {
-        let null = RawValue::NULL;
-        self.client.decode(method, results.next().map_or(null, |result| result))
-    }
-
-    /// Says that it is the old state which the node does not have.
-    fn state_error(&self, error: FetchError) -> FetchError {
-        match error {
-            FetchError::Rpc { host, method, code, message } => {
-                FetchError::State { host, method, block: self.parent(), code, message }
-            }
-            other => other,
-        }
-    }
 }
 
-/// Nodes differ in how they write a slot: with all digits, without leading zeros, or `0x` for 0.
-fn parse_slot(text: &str) -> Result<U256, String> {
-    if text == "0x" { Ok(U256::ZERO) } else { parse_hex(text) }
-}
-
-fn not_readable(what: impl fmt::Display, reason: &'static str) -> FetchError {
-    FetchError::NotReadable { what: what.to_string(), reason }
+fn not_readable(what: impl fmt::Display, reason: &'static str) -> RemoteError {
+    RemoteError::NotReadable { what: what.to_string(), reason }
 }
 
 impl Source for RemoteState {
-    fn account(&self, address: Address) -> Result<Option<SourceAccount>, FetchError> {
+    fn account(&self, address: Address) -> Result<Option<SourceAccount>, RemoteError> {
         loop {
             {
                 let mut known = self.known();
@@ -292,7 +218,7 @@ impl Source for RemoteState {
         }
     }
 
-    fn storage(&self, address: Address, slot: U256) -> Result<U256, FetchError> {
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, RemoteError> {
         // The storage of an empty account is empty.
         if self.account(address)?.is_none() {
             return Ok(U256::ZERO);
@@ -309,7 +235,7 @@ impl Source for RemoteState {
         }
     }
 
-    fn code(&self, code_hash: B256) -> Result<Bytes, FetchError> {
+    fn code(&self, code_hash: B256) -> Result<Bytes, RemoteError> {
         if code_hash == KECCAK256_EMPTY {
             return Ok(Bytes::new());
         }
@@ -321,7 +247,7 @@ impl Source for RemoteState {
         })
     }
 
-    fn block_hash(&self, number: u64) -> Result<B256, FetchError> {
+    fn block_hash(&self, number: u64) -> Result<B256, RemoteError> {
         if !reachable_ancestors(self.number).contains(&number) {
             return Err(not_readable(
                 format_args!("hash of block {number}"),
@@ -341,61 +267,5 @@ impl Source for RemoteState {
         };
         self.add_block_hashes([(number, *hash)]);
         Ok(*hash)
-    }
-}
-
-/// What of an ancestor is needed to check the chain of hashes.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Ancestor {
-    number: Quantity<u64>,
-    pub(crate) hash: B256,
-    pub(crate) parent_hash: B256,
-}
-
-/// Asks for blocks by number, without their transactions.
-pub(crate) fn ancestors(
-    client: &RpcClient,
-    numbers: impl IntoIterator<Item = u64>,
-    done: impl FnMut(usize),
-) -> Result<BTreeMap<u64, Ancestor>, FetchError> {
-    const METHOD: &str = "eth_getBlockByNumber";
-    let numbers: Vec<u64> = numbers.into_iter().collect();
-    let calls: Vec<Call> = numbers
-        .iter()
-        .map(|number| Call { method: METHOD, params: json!([Quantity(*number), false]) })
-        .collect();
-    let results = client.batch(&calls, done)?;
-    let mut found = BTreeMap::new();
-    for (number, result) in numbers.into_iter().zip(&results) {
-        let block: Option<Ancestor> = client.decode(METHOD, result)?;
-        let block = block.ok_or_else(|| FetchError::NoSuchBlock {
-            host: client.host().into(),
-            block: number.to_string(),
-        })?;
-        if block.number.0 != number {
-            return Err(client.fault(
-                METHOD,
-                BlockFault::invalid("number", format!("{} instead of {number}", block.number.0)),
-            ));
-        }
-        found.insert(number, block);
-    }
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slots_are_read_as_any_node_writes_them() {
-        let full = format!("0x{:064x}", 5);
-        for (text, value) in [("0x", 0), ("0x0", 0), ("0x5", 5), (full.as_str(), 5)] {
-            assert_eq!(parse_slot(text), Ok(U256::from(value)));
-        }
-        for wrong in ["", "5", "0xz", &format!("{full}0")] {
-            assert!(parse_slot(wrong).is_err(), "{wrong}");
-        }
     }
 }

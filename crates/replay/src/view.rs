@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use polity_evm::{KIND, code_ref};
 use polity_kernel::{Code, View, ViewError};
+use polity_remote::RemoteError;
 use polity_types::{AccountId, AccountRecord, B256, LocalKey, Name, Space, Value};
 
-use crate::{error::FetchError, remote::Source};
+use crate::remote::Source;
 
 /// Reads of a [`Source`] whenever the execution asks for something.
 pub struct SourceView<'a>(pub &'a dyn Source);
 
-fn store(error: FetchError) -> ViewError {
+fn store(error: RemoteError) -> ViewError {
     ViewError::Store(error.to_string())
 }
 

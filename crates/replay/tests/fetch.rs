@@ -26,8 +26,8 @@ use common::{CODE, CONTRACT, SENDER, dev_chain, full_folder};
 use node::{Node, answers_of, quick};
 use polity_replay::{
     AncestorHashes, BlockChoice, BlockFolder, Chain, FetchError, FetchOptions, Fetched,
-    FolderBlock, PreStateFrom, Progress, RpcClient, Source, WriteMode, discover, fetch, open,
-    write,
+    FolderBlock, PreStateFrom, Progress, RemoteError, RpcClient, Source, WriteMode, discover,
+    fetch, open, write,
 };
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ fn blocks_are_chosen_by_number_hash_or_as_the_latest() {
     }
     let error =
         fetch(&node.url, BlockChoice::Hash(B256::ZERO), &options(), &mut |_| {}).unwrap_err();
-    assert!(matches!(error, FetchError::Answer { .. }), "{error}");
+    assert!(matches!(error, FetchError::Remote(RemoteError::Answer { .. })), "{error}");
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn without_a_tracer_the_block_is_executed_over_the_source() {
     assert_eq!(written.block_hashes.keys().copied().collect::<Vec<_>>(), [NUMBER - 3, NUMBER - 1]);
 
     let only = FetchOptions { pre_state: PreStateFrom::Tracer, ..options() };
-    assert!(matches!(fetch_from(&node, &only), Err(FetchError::Rpc { .. })));
+    assert!(matches!(fetch_from(&node, &only), Err(FetchError::Remote(RemoteError::Rpc { .. }))));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_branch_that_changed_meanwhile_is_noticed() {
     let mut short = traces(&folder);
     short.as_array_mut().unwrap().pop();
     let error = fetch_from(&node_of(&folder, Ok(short)), &options()).unwrap_err();
-    assert!(matches!(error, FetchError::Answer { .. }), "{error}");
+    assert!(matches!(error, FetchError::Remote(RemoteError::Answer { .. })), "{error}");
 
     let mut spoiled = block_json(&folder);
     spoiled["transactions"][1]["value"] = json!("0x5");
@@ -224,10 +224,10 @@ fn a_missing_block_and_the_genesis_are_refused() {
     let node =
         Node::rpc(|method, _| Ok(if method == "eth_chainId" { json!("0x1") } else { Value::Null }));
     let error = fetch_from(&node, &options()).unwrap_err();
-    assert!(matches!(error, FetchError::NoSuchBlock { .. }), "{error}");
+    assert!(matches!(error, FetchError::Remote(RemoteError::NoSuchBlock { .. })), "{error}");
     for url in ["ftp://host", "localhost:8545", "http://", "not a url", ""] {
         let error = fetch(url, BlockChoice::Latest, &options(), &mut |_| {}).unwrap_err();
-        assert!(matches!(error, FetchError::Url { .. }), "{url}: {error}");
+        assert!(matches!(error, FetchError::Remote(RemoteError::Url { .. })), "{url}: {error}");
     }
 }
 
@@ -274,7 +274,10 @@ fn failures_that_may_pass_are_repeated_and_others_are_not() {
     for status in [200, 400] {
         let node = Node::start(move |_| Some((status, refused.to_vec())));
         let error = call(&node).unwrap_err();
-        assert!(matches!(&error, FetchError::Rpc { code: -32601, .. }), "{error}");
+        assert!(
+            matches!(&error, RemoteError::Rpc { code: -32601, .. }),
+            "{error}"
+        );
         assert!(error.to_string().contains("eth_chainId"), "{error}");
         assert_eq!(node.requests(), 1);
     }
@@ -288,7 +291,10 @@ fn a_node_that_does_not_answer_times_out() {
     let client = RpcClient::new(&node.url, slow).unwrap();
     let start = Instant::now();
     let error = client.call::<String>("eth_chainId", &json!([])).unwrap_err();
-    assert!(matches!(error, FetchError::Transport { attempts: 2, .. }), "{error}");
+    assert!(
+        matches!(error, RemoteError::Transport { attempts: 2, .. }),
+        "{error}"
+    );
     assert!(start.elapsed() < Duration::from_secs(5));
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();

@@ -205,6 +205,23 @@ impl Changes {
         self.accounts.iter().filter(|(_, changes)| changes.reset).map(|(account, _)| account)
     }
 
+    /// The keys that it leaves with nothing, those of slots that a reset empties
+    /// aside.
+    pub fn emptied(&self) -> impl Iterator<Item = Key> {
+        self.accounts.iter().flat_map(|(account, changes)| {
+            let record = changes.record.is_some_and(|record| record.is_none());
+            let slots = changes.slots.iter().filter(|(_, slot)| slot.value.is_empty());
+            let slots = slots.map(|(key, _)| Key::Slot(*account, key.clone()));
+            record.then_some(Key::Account(*account)).into_iter().chain(slots)
+        })
+    }
+
+    /// The codes that the records name which it sets.
+    pub fn named_codes(&self) -> impl Iterator<Item = B256> {
+        let records = self.accounts.values().filter_map(|changes| changes.record?);
+        records.filter_map(|record| record.code).map(|code| code.hash)
+    }
+
     /// Every changed cell, in ascending order of the paths. `before` lists the
     /// slots that a reset deletes.
     ///

@@ -16,7 +16,7 @@ use polity_node::{
     chain::Event,
     eth::{CLIENT_VERSION, Ethereum},
     metrics,
-    rpc::{Server, Service},
+    rpc::{Door, Server, Service},
 };
 use serde::Serialize;
 
@@ -34,6 +34,9 @@ struct Ready {
     block_hash: B256,
     gas_limit: u64,
     base_fee: Option<u64>,
+    /// The chain that this one goes on from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forked: Option<Forked>,
     /// Where Ethereum's tools connect to, by HTTP.
     ethereum_http: String,
     /// Likewise, by WebSocket.
@@ -43,6 +46,14 @@ struct Ready {
     accounts: Vec<Account>,
     /// Where the chain is kept; in memory where it is absent.
     data_dir: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Forked {
+    chain_id: u64,
+    block_number: u64,
+    block_hash: B256,
 }
 
 #[derive(Serialize)]
@@ -63,14 +74,16 @@ impl NodeOptions {
 
     async fn serve(self, addresses: Vec<SocketAddr>) -> eyre::Result<()> {
         let config = self.config()?;
-        let node = Arc::new(Node::start(&config).wrap_err("starting the node")?);
+        // A fork begins with questions to another node, for which threads that serve do not wait.
+        let started = tokio::task::spawn_blocking(move || Node::start(&config)).await?;
+        let node = Arc::new(started.wrap_err("starting the node")?);
+        let door = Ethereum::door(node.clone());
         metrics::install();
-        tokio::spawn(metrics::watch(node.clone()));
+        tokio::spawn(metrics::watch(door.clone()));
         let mut servers = Vec::new();
         for address in addresses {
-            let door = Arc::new(Ethereum::new(node.clone()));
             let methods = Ethereum::methods(node.powers);
-            let service = Service::new(door, methods, config.limits);
+            let service = Service::new(door.clone(), methods, node.limits);
             servers.push(Server::start(address, service, metrics::render).await?);
         }
         let ready = self.ready(&node, &servers)?;
@@ -82,7 +95,9 @@ impl NodeOptions {
         } else if !self.quiet {
             crate::output::result(&banner(&ready))?;
         }
-        let story = (!self.quiet).then(|| tokio::spawn(tell(node.clone())));
+        // From now on it is the one behind the door, which can be another.
+        drop(node);
+        let story = (!self.quiet).then(|| tokio::spawn(tell(door.clone())));
         stopped().await?;
         crate::output::story("stopping");
         for server in servers {
@@ -91,7 +106,7 @@ impl NodeOptions {
         if let Some(story) = story {
             story.abort();
         }
-        tokio::task::spawn_blocking(move || node.stop()).await??;
+        tokio::task::spawn_blocking(move || door.get().node.stop()).await??;
         Ok(())
     }
 
@@ -125,6 +140,11 @@ impl NodeOptions {
             block_hash: head.hash,
             gas_limit: head.header.gas_limit,
             base_fee: head.header.base_fee_per_gas,
+            forked: node.chain.remote().map(|remote| Forked {
+                chain_id: remote.origin().chain_id,
+                block_number: remote.number(),
+                block_hash: remote.origin().header.hash,
+            }),
             ethereum_http: format!("http://{address}"),
             ethereum_ws: format!("ws://{address}"),
             mnemonic: has_accounts.then(|| self.mnemonic.clone()),
@@ -173,15 +193,19 @@ fn banner(ready: &Ready) -> String {
         Some(folder) => format!("data       {}", folder.display()),
         None => "data       in memory; --data-dir keeps it".into(),
     });
+    if let Some(forked) = &ready.forked {
+        let Forked { chain_id, block_number, .. } = forked;
+        lines.push(format!("fork       of chain {chain_id} at block {block_number}"));
+    }
     lines.push(format!("block      {} {}", ready.block_number, ready.block_hash));
     lines.push(format!("Ethereum   {} and {}", ready.ethereum_http, ready.ethereum_ws));
     lines.join("\n")
 }
 
 /// Tells of every block.
-async fn tell(node: Arc<Node>) {
+async fn tell(door: Door<Ethereum>) {
     use tokio::sync::broadcast::error::RecvError;
-    let mut events = node.chain.subscribe();
+    let mut events = door.get().node.chain.subscribe();
     loop {
         let text = match events.recv().await {
             Ok(Event::Added(block)) => format!(
@@ -193,7 +217,12 @@ async fn tell(node: Arc<Node>) {
             ),
             Ok(Event::Removed(blocks)) => format!("{} blocks taken back", blocks.len()),
             Err(RecvError::Lagged(missed)) => format!("{missed} more blocks"),
-            Err(RecvError::Closed) => return,
+            // Another chain has taken its place.
+            Err(RecvError::Closed) => {
+                let chain = door.get().node.chain.clone();
+                events = chain.subscribe();
+                format!("began anew at block {}", chain.head().number())
+            }
         };
         crate::output::story(&text);
     }

@@ -15,6 +15,7 @@ use polity_evm::spec::Fork;
 use polity_node::{
     accounts::{DERIVATION_PATH, MNEMONIC},
     config::{Config, Limits},
+    fork::Forking,
     miner::Mining,
     pool::Order,
 };
@@ -27,6 +28,7 @@ Examples:
   polity node --block-time 12 --port 8546
   polity node --no-mining --config-out node.json
   polity node --genesis genesis.json --accounts 0
+  polity node --fork-url https://HOST/KEY --fork-block 20000000
   polity node --config node.toml                  flags from a file: port = 8546
 
 Exit status: 0 if it was stopped, 2 if it could not run.";
@@ -61,13 +63,35 @@ pub(crate) struct NodeOptions {
     #[arg(long, env = "POLITY_GENESIS", value_name = "FILE")]
     genesis: Option<PathBuf>,
 
-    /// The chain id.
-    #[arg(long, env = "POLITY_CHAIN_ID", value_name = "ID", default_value_t = 31337)]
-    chain_id: u64,
+    /// Go on from a block of another chain, asking this node for what is not known here.
+    #[arg(long, short, env = "POLITY_FORK_URL", value_name = "URL", conflicts_with = "genesis")]
+    fork_url: Option<String>,
 
-    /// The rules, by the name of the fork.
-    #[arg(long, env = "POLITY_HARDFORK", value_name = "FORK", default_value = "osaka", value_parser = fork)]
-    hardfork: Fork,
+    /// With --fork-url: the block to go on from [default: the latest].
+    #[arg(long, env = "POLITY_FORK_BLOCK", value_name = "N", requires = "fork_url")]
+    fork_block: Option<u64>,
+
+    /// With --fork-url: keep the node's answers in this folder [default: beside the chain, where it
+    /// is kept].
+    #[arg(long, env = "POLITY_FORK_CACHE", value_name = "FOLDER", requires = "fork_url")]
+    fork_cache: Option<PathBuf>,
+
+    /// With --fork-url: the most seconds that the node may take for an answer.
+    #[arg(long, env = "POLITY_FORK_TIMEOUT", value_name = "SECONDS", default_value_t = 15)]
+    fork_timeout: u64,
+
+    /// With --fork-url: how often the node is asked again where it does not answer.
+    #[arg(long, env = "POLITY_FORK_RETRIES", value_name = "N", default_value_t = 2)]
+    fork_retries: u32,
+
+    /// The chain id [default: 31337, or that of the chain that is forked].
+    #[arg(long, env = "POLITY_CHAIN_ID", value_name = "ID")]
+    chain_id: Option<u64>,
+
+    /// The rules, by the name of the fork [default: osaka, or those of the chain that is forked where
+    /// they are known].
+    #[arg(long, env = "POLITY_HARDFORK", value_name = "FORK", value_parser = fork)]
+    hardfork: Option<Fork>,
 
     /// How many accounts have keys and funds.
     #[arg(long, short, env = "POLITY_ACCOUNTS", value_name = "N", default_value_t = 10)]
@@ -208,8 +232,9 @@ impl NodeOptions {
         let defaults = Config::default();
         Ok(Config {
             genesis: genesis.transpose()?,
-            chain_id: self.chain_id,
-            fork: self.hardfork,
+            forking: self.fork_url.as_ref().map(|url| self.forking(url)),
+            chain_id: self.chain_id.unwrap_or(defaults.chain_id),
+            fork: self.hardfork.unwrap_or(defaults.fork),
             first_block: self.number,
             timestamp: self.timestamp,
             accounts: self.accounts,
@@ -240,6 +265,19 @@ impl NodeOptions {
             },
         })
     }
+
+    fn forking(&self, url: &str) -> Forking {
+        let mut forking = Forking {
+            block: self.fork_block,
+            cache: self.fork_cache.clone(),
+            chain_id: self.chain_id,
+            hardfork: self.hardfork,
+            ..Forking::of(url)
+        };
+        forking.rpc.timeout = Duration::from_secs(self.fork_timeout);
+        forking.rpc.retries = self.fork_retries;
+        forking
+    }
 }
 
 fn fork(name: &str) -> Result<Fork, String> {
@@ -250,7 +288,6 @@ fn fork(name: &str) -> Result<Fork, String> {
     })
 }
 
-#[expect(clippy::float_arithmetic, reason = "a time that a person gives")]
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds)

@@ -96,6 +96,7 @@ impl Inspection {
 }
 
 impl<'h> Executor<'h> {
+    #[inline]
     pub(crate) fn new(
         environment: &'h Environment,
         tx: &'h TxEnv,
@@ -127,12 +128,14 @@ impl<'h> Executor<'h> {
 
     /// What outlives the entry: a fault that revm could not pass on, memory, and
     /// who looked on.
+    #[inline]
     pub(crate) fn into_parts(self) -> (Option<Halt>, Memory, Option<Box<dyn Inspect>>) {
         let memory = Memory { local: self.0.ctx.local, frames: self.0.frame_stack };
         (self.0.ctx.journaled_state.fault, memory, self.0.inspector.into_inspector())
     }
 
     /// Executes the transaction.
+    #[inline]
     pub(crate) fn transact(&mut self) -> Result<ExecutionResult, Error> {
         if self.0.inspector.present {
             return self.inspected_transact();
@@ -148,6 +151,7 @@ impl<'h> Executor<'h> {
     }
 
     /// Executes a frame and those that it opens.
+    #[inline]
     pub(crate) fn run_frame(&mut self, frame: FrameInit) -> Result<FrameResult, Error> {
         if self.0.inspector.present {
             return self.inspected_run_frame(frame);

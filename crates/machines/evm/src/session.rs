@@ -198,8 +198,8 @@ impl EvmSession {
         let environment = if waiver.is_none() {
             environment
         } else {
-            own = environment.waive(waiver, tx);
-            &own
+            own = Box::new(environment.waive(waiver, tx));
+            &*own
         };
         let Self { inner, burns, hashes, .. } = self;
         let journal = SessionJournal::with(KernelDatabase(host), inner, burns, hashes);

@@ -7,6 +7,8 @@
 mod block;
 mod edits;
 mod error;
+mod fork;
+mod marks;
 mod seal;
 mod store;
 mod transaction;
@@ -31,7 +33,7 @@ use polity_kernel::{Invalid, Machines};
 use polity_state::{Changes, History, State, disk};
 use tokio::sync::broadcast;
 
-use crate::genesis;
+use crate::{fork::Remote, genesis};
 
 pub use block::{Block, Included};
 pub use error::ChainError;
@@ -50,7 +52,10 @@ pub struct Chain {
     state: State,
     store: Store,
     durable: bool,
-    first: u64,
+    /// The first block.
+    first: Arc<Block>,
+    /// The chain that this one goes on from, if it does.
+    remote: Option<Arc<Remote>>,
     tip: RwLock<Arc<Tip>>,
     /// Held by whoever changes the chain.
     engine: Mutex<Parallel>,
@@ -109,23 +114,27 @@ impl Chain {
         // A development chain is born when it is started for the first time.
         let ageless = Header { timestamp: 0, ..header.clone() };
         let identity = Identity { chain_id: spec.chain_id, genesis: ageless.hash_slow() };
-        let (state, store, durable) = match storage {
-            Storage::Memory => {
-                let backend = Arc::new(polity_state::Memory::new());
-                (State::open(backend, history)?, Store::in_memory(&identity)?, false)
-            }
-            Storage::Folder(folder) => {
-                let backend = open_disk(&folder.join("state"), spec.chain_id)?;
-                let store = Store::open(&folder.join("blocks.redb"), &identity)?;
-                (State::open(Arc::new(backend), history)?, store, true)
-            }
-        };
-        let machines = Machines::default().with(Evm::new(spec.clone()))?;
-        let first = header.number;
+        let opened = Opened::at(storage, &identity, history)?;
+        let Opened { state, store, .. } = &opened;
+        let number = header.number;
         let block = match store.head()? {
-            None => begin(&state, &store, header, &alloc)?,
-            Some(head) => resume(&state, &store, head)?,
+            None => begin(state, store, header, &alloc)?,
+            Some(head) => resume(state, store, head)?,
         };
+        let first = store.block(number)?.unwrap_or_else(|| block.clone());
+        Self::with(spec, opened, threads, first, block, None)
+    }
+
+    fn with(
+        spec: ChainSpec,
+        opened: Opened,
+        threads: NonZeroUsize,
+        first: Arc<Block>,
+        block: Arc<Block>,
+        remote: Option<Arc<Remote>>,
+    ) -> Result<Self, ChainError> {
+        let machines = Machines::default().with(Evm::new(spec.clone()))?;
+        let Opened { state, store, durable } = opened;
         let (events, _) = broadcast::channel(EVENTS);
         Ok(Self {
             spec,
@@ -134,6 +143,7 @@ impl Chain {
             store,
             durable,
             first,
+            remote,
             tip: RwLock::new(Arc::new(Tip { block, edits: Arc::default() })),
             engine: Mutex::new(Parallel::new(threads)?),
             events,
@@ -156,8 +166,14 @@ impl Chain {
     }
 
     /// The height of the first block.
-    pub const fn first(&self) -> u64 {
-        self.first
+    pub fn first(&self) -> u64 {
+        self.first.number()
+    }
+
+    /// The chain that this one goes on from, if it does. It has the first block,
+    /// too.
+    pub const fn remote(&self) -> Option<&Arc<Remote>> {
+        self.remote.as_ref()
     }
 
     /// The end of the chain.
@@ -194,7 +210,7 @@ impl Chain {
     /// The state failed, or the block was taken back.
     pub fn view_of(&self, tip: &Tip) -> Result<ChainView, ChainError> {
         let state = self.state.view_at(tip.block.number())?;
-        Ok(ChainView::new(state, tip.edits.clone()))
+        Ok(ChainView::new(state, tip.edits.clone(), self.remote.clone()))
     }
 
     /// The state after a block.
@@ -206,7 +222,8 @@ impl Chain {
         if tip.block.number() == number {
             return self.view_of(&tip);
         }
-        Ok(ChainView::new(self.state.view_at(number)?, Arc::default()))
+        let state = self.state.view_at(number)?;
+        Ok(ChainView::new(state, Arc::default(), self.remote.clone()))
     }
 
     /// The state on which a block was executed, or would be: that after its
@@ -221,7 +238,7 @@ impl Chain {
             return self.view_of(&tip);
         }
         let edits = Arc::new(self.store.edits(number)?);
-        Ok(ChainView::new(self.state.view_at(parent)?, edits))
+        Ok(ChainView::new(self.state.view_at(parent)?, edits, self.remote.clone()))
     }
 
     /// The block at a height.
@@ -232,6 +249,9 @@ impl Chain {
         let tip = self.tip();
         if tip.block.number() == number {
             return Ok(Some(tip.block.clone()));
+        }
+        if self.first.number() == number {
+            return Ok(Some(self.first.clone()));
         }
         Ok(self.store.block(number)?)
     }
@@ -266,23 +286,29 @@ impl Chain {
         &self.store
     }
 
-    /// Changes the latest state outside of any block. The next block takes it
-    /// over.
+    /// Changes the latest state outside of any block, given the edits so far and
+    /// the state under them. The next block takes the edits over.
     ///
     /// # Errors
-    /// Those of `edit`; nothing is changed then.
+    /// Those of `edit`. What it changed before remains.
     pub fn edit<E: From<ChainError>>(
         &self,
         _: &crate::dev::Powers,
         edit: impl FnOnce(&mut Changes, &ChainView) -> Result<(), E>,
     ) -> Result<(), E> {
         let _engine = self.engine();
-        let tip = self.tip();
-        let view = self.view_of(&tip)?;
-        let mut edits = Changes::clone(&tip.edits);
-        edit(&mut edits, &view)?;
-        self.set_tip(Tip { block: tip.block.clone(), edits: Arc::new(edits) });
-        Ok(())
+        let state = self.state.view_at(self.head().number()).map_err(ChainError::from)?;
+        let state = ChainView::new(state, Arc::default(), self.remote.clone());
+        if self.remote.is_some() {
+            // The other chain may have to be asked. Who looks at the tip does not wait for that.
+            let mut tip = Tip::clone(&self.tip());
+            edit(Arc::make_mut(&mut tip.edits), &state)?;
+            self.set_tip(tip);
+            return Ok(());
+        }
+        let mut tip = self.tip.write().unwrap_or_else(PoisonError::into_inner);
+        // In place, unless somebody looks at them.
+        edit(Arc::make_mut(&mut Arc::make_mut(&mut tip).edits), &state)
     }
 
     /// Goes back to an earlier end of the chain.
@@ -332,6 +358,30 @@ impl Chain {
     }
 }
 
+/// State and blocks, as they are stored.
+struct Opened {
+    state: State,
+    store: Store,
+    durable: bool,
+}
+
+impl Opened {
+    fn at(storage: Storage<'_>, identity: &Identity, history: History) -> Result<Self, ChainError> {
+        let (state, store, durable) = match storage {
+            Storage::Memory => {
+                let backend = Arc::new(polity_state::Memory::new());
+                (State::open(backend, history)?, Store::in_memory(identity)?, false)
+            }
+            Storage::Folder(folder) => {
+                let backend = open_disk(&folder.join("state"), identity.chain_id)?;
+                let store = Store::open(&folder.join("blocks.redb"), identity)?;
+                (State::open(Arc::new(backend), history)?, store, true)
+            }
+        };
+        Ok(Self { state, store, durable })
+    }
+}
+
 /// The state in a folder, which is made where it is absent.
 fn open_disk(folder: &Path, chain_id: u64) -> Result<disk::Disk, ChainError> {
     let chain = U256::from(chain_id).into();
@@ -376,7 +426,8 @@ fn put_genesis(state: &State, store: &Store, header: Header) -> Result<Arc<Block
 
 /// Makes state and blocks end at the same height again, after a stop that only
 /// one of them had time for: what only one of them has was never announced.
-fn resume(state: &State, store: &Store, head: u64) -> Result<Arc<Block>, ChainError> {
+/// Gives that height.
+fn agree(state: &State, store: &Store, head: u64) -> Result<u64, ChainError> {
     let height = state.height().ok_or(ChainError::StateBehind { state: None, blocks: head })?;
     let common = head.min(height);
     if height > common {
@@ -385,13 +436,21 @@ fn resume(state: &State, store: &Store, head: u64) -> Result<Arc<Block>, ChainEr
     if head > common {
         store.truncate(common)?;
     }
+    Ok(common)
+}
+
+fn resume(state: &State, store: &Store, head: u64) -> Result<Arc<Block>, ChainError> {
+    let common = agree(state, store, head)?;
     let missing = || StoreError::Corrupt(format!("block {common} is missing"));
     let block = store.block(common)?.ok_or_else(missing)?;
-    let root = state.root()?;
-    if root != block.header.state_root {
-        let stated = block.header.state_root;
-        return Err(ChainError::Root { number: common, stated, found: root });
-    }
+    check_root(state, &block)?;
     state.set_block_hash(common, block.hash)?;
     Ok(block)
+}
+
+/// Fails where the state is not the one that its last block names.
+fn check_root(state: &State, block: &Block) -> Result<(), ChainError> {
+    let (stated, found) = (block.header.state_root, state.root()?);
+    let number = block.number();
+    if found == stated { Ok(()) } else { Err(ChainError::Root { number, stated, found }) }
 }

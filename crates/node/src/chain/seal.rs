@@ -5,19 +5,29 @@ use alloy_consensus::{
     constants::EMPTY_OMMER_ROOT_HASH,
     proofs::{calculate_withdrawals_root, ordered_trie_root_with_encoder},
 };
-use alloy_eips::{eip2718::Encodable2718, eip4895::Withdrawal, eip7685::Requests};
-use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_eips::{
+    eip2718::Encodable2718,
+    eip2935::{HISTORY_SERVE_WINDOW, HISTORY_STORAGE_ADDRESS},
+    eip4788::BEACON_ROOTS_ADDRESS,
+    eip4895::Withdrawal,
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    eip7685::Requests,
+};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use polity_engine::{BlockOutput, Parallel, Refusal};
 use polity_evm::{
     BlockInput, KIND, header,
     receipt::{self, logs_bloom},
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, TransactionOutput};
+use polity_kernel::{BlockContext, TransactionOutput, ViewError};
 use polity_state::Changes;
 use polity_types::Resources;
 
-use super::{Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction, edits};
+use super::{
+    Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction, edits, marks,
+};
 
 /// What the producer of a block decides.
 #[derive(Clone, Debug, Default)]
@@ -111,7 +121,9 @@ impl Chain {
         let hash = header.hash_slow();
         self.state.set_block_hash(header.number, hash)?;
         let block = Arc::new(assemble(header, hash, draft, included, built.output));
-        let edits = edits::encode(&tip.edits, &self.state.view_at(tip.block.number())?)?;
+        let mut edits = Changes::clone(&tip.edits);
+        self.mark(&mut edits, &self.view_of(&tip)?)?;
+        let edits = edits::encode(&edits, &self.state.view_at(tip.block.number())?)?;
         self.store.put(block.clone(), edits.as_deref())?;
         if self.durable {
             commit.durable()?;
@@ -143,7 +155,7 @@ impl Chain {
         finish(&mut header, fork, &included, &built.output)?;
         let block = assemble(header, B256::ZERO, draft, included, built.output);
         let state = self.state.view_at(tip.block.number())?;
-        Ok((block, ChainView::new(state, Arc::new(changes))))
+        Ok((block, ChainView::new(state, Arc::new(changes), self.remote.clone())))
     }
 
     fn execute(
@@ -156,6 +168,9 @@ impl Chain {
         let header = draft.header(&self.spec, &tip.block)?;
         let candidates = choose(&header);
         let view = self.view_of(tip)?;
+        if self.remote.is_some() {
+            warm(&view, self.fork(&header), &header, &candidates)?;
+        }
         let block = polity_engine::Block {
             context: draft.context(&self.spec, &header),
             transactions: candidates.iter().map(|tx| tx.decoded.clone()).collect(),
@@ -164,8 +179,65 @@ impl Chain {
         let built = engine.build(&self.machines, &view, &block)?;
         let mut changes = Changes::clone(&tip.edits);
         built.output.effects().try_for_each(|effects| changes.apply(&view, effects))?;
+        self.mark(&mut changes, &view)?;
         Ok(Executed { header, candidates, built, changes })
     }
+}
+
+impl Chain {
+    /// On a fork, makes changes say all of what the other chain is not to be asked
+    /// for any more: what they leave with nothing, and the codes that they name.
+    fn mark(&self, changes: &mut Changes, before: &ChainView) -> Result<(), ChainError> {
+        let Some(remote) = &self.remote else { return Ok(()) };
+        marks::add(changes, |account| before.is_marked(account, &marks::removed()))?;
+        let named: Vec<B256> = changes.named_codes().collect();
+        for hash in named {
+            if let Some(code) = remote.code(&hash) {
+                changes.set_code(hash, code.bytes().clone());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How many roots of beacon blocks are kept (EIP-4788).
+const BEACON_ROOTS: u64 = 8191;
+
+/// Asks the other chain in one go for what a block is known to need.
+fn warm(
+    view: &ChainView,
+    fork: Fork,
+    header: &Header,
+    candidates: &[Arc<Transaction>],
+) -> Result<(), ViewError> {
+    let mut accounts = vec![header.beneficiary];
+    let mut slots = Vec::new();
+    let mut system = |contract: Address, read: &[u64]| {
+        accounts.push(contract);
+        slots.extend(read.iter().map(|slot| (contract, U256::from(*slot))));
+    };
+    if fork >= Fork::Cancun {
+        let slot = header.timestamp % BEACON_ROOTS;
+        system(BEACON_ROOTS_ADDRESS, &[slot, slot.saturating_add(BEACON_ROOTS)]);
+    }
+    if fork >= Fork::Prague {
+        let parent = header.number.saturating_sub(1);
+        system(HISTORY_STORAGE_ADDRESS, &[parent % HISTORY_SERVE_WINDOW as u64]);
+        // Excess, count, head and tail of the queues.
+        system(WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, &[0, 1, 2, 3]);
+        system(CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, &[0, 1, 2, 3]);
+    }
+    for tx in candidates {
+        accounts.push(tx.sender());
+        accounts.extend(alloy_consensus::Transaction::to(&tx.envelope));
+        let list = alloy_consensus::Transaction::access_list(&tx.envelope);
+        for item in list.into_iter().flat_map(|list| list.iter()) {
+            accounts.push(item.address);
+            let key = |slot: &B256| (item.address, U256::from_be_bytes(slot.0));
+            slots.extend(item.storage_keys.iter().map(key));
+        }
+    }
+    view.warm(&accounts, &slots)
 }
 
 /// A block that was executed and nothing else.

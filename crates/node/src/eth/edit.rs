@@ -90,12 +90,21 @@ impl Ethereum {
     fn edit_record(&self, of: Address, change: impl FnOnce(&mut AccountRecord)) -> Reply {
         self.edit(|changes, view| {
             let id = account(of);
-            let mut record = view.account(&id)?.unwrap_or_default();
+            let mut record = record(changes, view, &id)?;
             change(&mut record);
             changes.set_account(id, (!record.is_empty()).then_some(record));
             Ok(())
         })
     }
+}
+
+/// An account's record, as edits have it or else the state.
+fn record(changes: &Changes, view: &dyn View, id: &AccountId) -> Result<AccountRecord, RpcError> {
+    let record = match changes.account(id) {
+        Some(record) => record,
+        None => view.account(id)?,
+    };
+    Ok(record.unwrap_or_default())
 }
 
 /// Gives an account a code.
@@ -105,11 +114,7 @@ pub(super) fn put_code(
     id: AccountId,
     code: Bytes,
 ) -> Result<(), RpcError> {
-    let mut record = match changes.account(&id) {
-        Some(record) => record,
-        None => view.account(&id)?,
-    }
-    .unwrap_or_default();
+    let mut record = record(changes, view, &id)?;
     let hash = keccak256(&code);
     record.code = code_ref(hash);
     if record.code.is_some() {

@@ -74,7 +74,9 @@ fn history(door: &Ethereum, params: &mut Params<'_>) -> Reply {
         return Err(RpcError::server(text));
     }
     let last = last.min(head);
-    let most = last.saturating_sub(chain.first()).saturating_add(1);
+    // What the transactions of a fork's first block paid only the other chain knows.
+    let own = u64::from(chain.remote().is_none());
+    let most = last.saturating_sub(chain.first()).saturating_add(own);
     let count = count.min(MOST_BLOCKS).min(most);
     let mut history = FeeHistory::default();
     if count == 0 {

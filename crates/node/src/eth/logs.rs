@@ -24,6 +24,12 @@ impl Ethereum {
         let (from, to) = match filter.block_option {
             FilterBlockOption::AtBlockHash(hash) => {
                 let found = chain.block_by_hash(&hash)?;
+                let is_own = found.as_ref().is_some_and(|block| {
+                    chain.remote().is_none_or(|remote| block.number() > remote.number())
+                });
+                if !is_own && let Some(logs) = self.logs_of_block_elsewhere(filter, &hash)? {
+                    return Ok(logs);
+                }
                 let block = found.ok_or_else(|| RpcError::server("unknown block"))?;
                 let mut logs = Vec::new();
                 matching(&block, filter, &mut logs);
@@ -32,17 +38,27 @@ impl Ethereum {
             FilterBlockOption::Range { from_block, to_block } => (from_block, to_block),
         };
         let head = chain.head().number();
-        let first = number_of(self, from.unwrap_or_default())?.max(chain.first());
+        let mut first = number_of(self, from.unwrap_or_default())?;
         let last = number_of(self, to.unwrap_or_default())?;
         if last < first && from.is_some() && to.is_some() {
             return Err(RpcError::params("invalid block range params"));
         }
         let last = last.min(head);
+        let mut logs = Vec::new();
+        match chain.remote() {
+            Some(remote) if first <= remote.number() && first <= last => {
+                let border = remote.number();
+                logs = self.logs_elsewhere(remote, filter, first, last.min(border))?;
+                first = border.saturating_add(1);
+            }
+            _ => first = first.max(chain.first()),
+        }
         if last.saturating_sub(first) >= self.node.limits.log_blocks {
             let most = self.node.limits.log_blocks;
             return Err(RpcError::limit(format!("query exceeds max block range {most}")));
         }
-        self.logs_between(filter, first, last)
+        logs.extend(self.logs_between(filter, first, last)?);
+        Ok(logs)
     }
 
     /// The logs that a filter describes in blocks from `first` to `last`.

@@ -6,6 +6,7 @@ mod blocks;
 mod call;
 mod convert;
 mod edit;
+mod elsewhere;
 mod estimate;
 mod failure;
 mod fees;
@@ -18,6 +19,7 @@ mod overrides;
 mod parity;
 mod past;
 mod polity;
+mod reset;
 mod resolve;
 mod retrace;
 mod scene;
@@ -30,9 +32,13 @@ mod trace;
 mod transactions;
 mod txpool;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::{Node, dev::Powers, rpc::Methods};
+use crate::{
+    Node,
+    dev::Powers,
+    rpc::{Door, Methods, WeakDoor},
+};
 
 pub use access::create_access_list;
 pub use call::{call, call_many};
@@ -55,13 +61,25 @@ pub struct Ethereum {
     pub node: Arc<Node>,
     filters: filters::Filters,
     snapshots: snapshot::Snapshots,
+    /// Where it is hung, so that another can take its place.
+    door: OnceLock<WeakDoor<Self>>,
 }
 
 impl Ethereum {
     /// A front door to this node.
     pub fn new(node: Arc<Node>) -> Self {
         let filters = filters::Filters::new(node.limits.subscriptions);
-        Self { node, filters, snapshots: snapshot::Snapshots::default() }
+        let snapshots = snapshot::Snapshots::default();
+        Self { node, filters, snapshots, door: OnceLock::new() }
+    }
+
+    /// A front door to this node, behind which another node can take its place
+    /// (`anvil_reset`).
+    pub fn door(node: Arc<Node>) -> Door<Self> {
+        let door = Door::new(Arc::new(Self::new(node)));
+        // It is new, and so has none yet.
+        let _ = door.get().door.set(door.downgrade());
+        door
     }
 
     /// Its methods; with powers of development those that change the chain, too.
@@ -84,7 +102,9 @@ impl Ethereum {
             mining::register(&mut methods);
             edit::register(&mut methods);
             snapshot::register(&mut methods);
+            reset::register(&mut methods);
         }
+        methods.elsewhere(elsewhere::ELSEWHERE);
         methods
     }
 }

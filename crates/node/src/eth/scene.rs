@@ -159,10 +159,8 @@ impl<'a> Stage<'a> {
             u8::from(request.access_list.is_some())
         };
         let price = request.gas_price.unwrap_or_default();
-        let data = request
-            .input
-            .unique_input()
-            .map_err(|error| CallError::Params(error.to_string().into()))?;
+        let data =
+            request.input.unique_input().map_err(|error| CallError::Params(error.to_string()))?;
         Ok(TxEnv {
             tx_type,
             caller,

@@ -49,8 +49,6 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     methods.heavy("evm_revert", revert);
     methods.alias("anvil_revert", "evm_revert");
     methods.heavy("anvil_rollback", rollback);
-    methods.heavy("anvil_reset", reset);
-    methods.alias("hardhat_reset", "anvil_reset");
     methods.heavy("anvil_dumpState", dump);
     methods.heavy("anvil_loadState", load);
     methods.quick("anvil_nodeInfo", node_info);
@@ -102,8 +100,13 @@ impl Ethereum {
         Ok(())
     }
 
+    /// Forgets what is kept.
+    pub(super) fn forget_moments(&self) {
+        self.snapshots.moments().clear();
+    }
+
     /// Goes back to the end of a block.
-    fn go_back_to(&self, number: u64) -> Result<(), RpcError> {
+    pub(super) fn go_back_to(&self, number: u64) -> Result<(), RpcError> {
         let block = self.node.chain.block(number)?;
         let block = block.ok_or_else(|| RpcError::server(format!("there is no block {number}")))?;
         self.go_back(&Tip { block, edits: Arc::default() })
@@ -118,24 +121,6 @@ fn rollback(door: &Ethereum, params: &mut Params<'_>) -> Reply {
         return Err(RpcError::params(format!("the chain has {head} blocks, not {depth}")));
     };
     door.go_back_to(number)?;
-    reply(&())
-}
-
-/// Back to the first block.
-fn reset(door: &Ethereum, params: &mut Params<'_>) -> Reply {
-    if params.optional::<serde_json::Value>()?.is_some_and(|wish| wish.get("forking").is_some()) {
-        return Err(RpcError::server("this chain is no fork: start one with --fork-url"));
-    }
-    door.snapshots.moments().clear();
-    door.node.pool.clear();
-    door.go_back_to(door.node.chain.first())?;
-    door.node.miner.set(|settings| {
-        settings.offset = 0;
-        settings.next_timestamp = None;
-        settings.next_base_fee = None;
-        settings.next_randomness = None;
-        settings.block_interval = None;
-    });
     reply(&())
 }
 
@@ -228,6 +213,8 @@ fn node_info(door: &Ethereum, _: &mut Params<'_>) -> Reply {
     let node = &door.node;
     let head = node.chain.head();
     let settings = node.miner.settings();
+    let forking = node.config.forking.as_ref();
+    let backoff = forking.map(|forking| forking.rpc.backoff.as_millis());
     reply(&serde_json::json!({
         "currentBlockNumber": U64::from(head.number()),
         "currentBlockTimestamp": head.header.timestamp,
@@ -243,7 +230,11 @@ fn node_info(door: &Ethereum, _: &mut Params<'_>) -> Reply {
             "gasLimit": U64::from(settings.gas_limit.unwrap_or(head.header.gas_limit)),
             "gasPrice": U256::from(door.suggested_fees()?.0),
         },
-        "forkConfig": { "forkUrl": null, "forkBlockNumber": null, "forkRetryBackoff": null },
+        "forkConfig": {
+            "forkUrl": node.chain.remote().map(|remote| remote.url()),
+            "forkBlockNumber": node.chain.remote().map(|remote| remote.number()),
+            "forkRetryBackoff": node.chain.remote().and(backoff),
+        },
     }))
 }
 
@@ -258,7 +249,11 @@ fn metadata(door: &Ethereum, _: &mut Params<'_>) -> Reply {
         "instanceId": first,
         "latestBlockNumber": head.number(),
         "latestBlockHash": head.hash,
-        "forkedNetwork": null,
+        "forkedNetwork": chain.remote().map(|remote| serde_json::json!({
+            "chainId": remote.origin().chain_id,
+            "forkBlockNumber": remote.number(),
+            "forkBlockHash": remote.origin().header.hash,
+        })),
         "snapshots": door.snapshots.moments().iter().map(|(id, moment)| {
             (U64::from(*id).to_string(), (moment.tip.block.number(), moment.tip.block.hash))
         }).collect::<BTreeMap<_, _>>(),

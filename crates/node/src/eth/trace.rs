@@ -91,7 +91,7 @@ pub fn debug_call<'a>(
     trace(&stage, &tx, simulated, inspector, None)
 }
 
-/// What the tracer records of each step: all, where there is no other tracer.
+/// What the tracer records of each step; most record calls alone.
 fn guard(options: &GethDebugTracingOptions) -> Guard {
     let tracer = options.tracer.as_ref().map(GethDebugTracerType::as_str).unwrap_or_default();
     let GethDebugTracingOptions { config, .. } = options;
@@ -102,10 +102,7 @@ fn guard(options: &GethDebugTracingOptions) -> Guard {
     let memory = config.is_memory_enabled();
     Guard::new(match tracer {
         "" => Records { steps, stack: config.is_stack_enabled(), memory },
-        // Their steps have what they looked at.
-        "prestateTracer" | "erc7562Tracer" | "muxTracer" => {
-            Records { steps: u64::MAX, stack: false, memory: false }
-        }
+        "erc7562Tracer" => Records { steps: u64::MAX, stack: true, memory: true },
         _ => Records::default(),
     })
 }
@@ -135,6 +132,7 @@ fn complete(config: &mut GethDebugTracerConfig) -> Result<(), CallError> {
     let plain = [
         GethDebugBuiltInTracerType::FourByteTracer.into(),
         GethDebugBuiltInTracerType::NoopTracer.into(),
+        GethDebugBuiltInTracerType::StateGasTracer.into(),
     ];
     let empty = || GethDebugTracerConfig(serde_json::json!({}));
     mux.0.iter_mut().for_each(|(tracer, own)| {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::Index;
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use tokio::sync::oneshot;
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     chain::{Block, Transaction},
-    rpc::{Later, Methods, Params, Reply, RpcError, reply},
+    rpc::{Gathered, Later, Methods, Params, Reply, RpcError, reply},
 };
 
 pub(super) fn register(methods: &mut Methods<Ethereum>) {
@@ -37,7 +38,7 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     });
     methods.quick("eth_getTransactionBySenderAndNonce", by_sender_and_nonce);
     methods.quick("eth_getTransactionReceipt", receipt);
-    methods.waiting("eth_sendRawTransaction", send_raw);
+    methods.together("eth_sendRawTransaction", send_raw);
     methods.waiting("eth_sendRawTransactionSync", send_raw_sync);
     methods.quick("debug_getRawTransaction", raw_by_hash);
     methods.quick("debug_getRawTransactions", |door, params| {
@@ -121,31 +122,62 @@ fn receipt_of(door: &Ethereum, hash: &B256) -> Result<Option<RpcReceipt>, RpcErr
     Ok(receipts.nth(index))
 }
 
-/// Takes a transaction in. Its signature is recovered on the threads that
-/// compute, those of a batch at the same time.
-async fn take_in(door: &Arc<Ethereum>, raw: Bytes) -> Result<B256, RpcError> {
+type Sent = Result<B256, RpcError>;
+
+/// Takes transactions in. Their signatures are recovered on the threads that
+/// compute, at the same time.
+async fn take_in(door: &Arc<Ethereum>, raw: Vec<Result<Bytes, RpcError>>) -> Vec<Sent> {
     let (answer, answered) = oneshot::channel();
     let of_task = door.clone();
+    let count = raw.len();
     rayon::spawn(move || {
-        let node = &of_task.node;
-        let taken = || -> Result<B256, RpcError> {
-            let conditions = node.conditions()?;
-            let transaction = node.authenticate(&raw, &conditions)?;
-            Ok(node.submit(transaction, &conditions, &node.chain.latest()?)?)
-        };
+        let taken = of_task.submit(raw);
         // Nobody waits any more where the client has gone.
-        let _ = answer.send(taken());
+        let _ = answer.send(taken);
     });
-    let gone = |_| RpcError::new(RpcError::INTERNAL, "internal error: no answer");
-    let hash = answered.await.map_err(gone)??;
-    door.node.miner.announce().await;
-    Ok(hash)
+    let Ok(sent) = answered.await else {
+        let lost = || RpcError::new(RpcError::INTERNAL, "internal error: no answer");
+        return (0..count).map(|_| Err(lost())).collect();
+    };
+    if sent.iter().any(Result::is_ok) {
+        door.node.miner.announce().await;
+    }
+    sent
 }
 
-fn send_raw(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Later, RpcError> {
-    let raw: Bytes = params.required()?;
-    let door = door.clone();
-    Ok(Box::pin(async move { reply(&take_in(&door, raw).await?) }))
+impl Ethereum {
+    fn submit(&self, raw: Vec<Result<Bytes, RpcError>>) -> Vec<Sent> {
+        let node = &self.node;
+        let known = node.conditions().and_then(|known| Ok((known, node.chain.latest()?)));
+        let (conditions, state) = match known {
+            Ok(known) => known,
+            Err(error) => {
+                let error = RpcError::from(error);
+                return raw.iter().map(|_| Err(error.clone())).collect();
+            }
+        };
+        let authenticate = |raw: Result<Bytes, RpcError>| {
+            raw.and_then(|raw| Ok(node.authenticate(&raw, &conditions)?))
+        };
+        let authentic: Vec<_> = if raw.len() == 1 {
+            raw.into_iter().map(authenticate).collect()
+        } else {
+            raw.into_par_iter().map(authenticate).collect()
+        };
+        let submit = |transaction: Result<Transaction, RpcError>| {
+            Ok(node.submit(transaction?, &conditions, &state)?)
+        };
+        authentic.into_iter().map(submit).collect()
+    }
+}
+
+fn send_raw(door: &Arc<Ethereum>, params: Gathered<'_>) -> Later<Vec<Reply>> {
+    let raw = params.into_iter().map(|params| params.and_then(|mut params| params.required()));
+    let (door, raw) = (door.clone(), raw.collect());
+    Box::pin(async move {
+        let sent = take_in(&door, raw).await;
+        sent.into_iter().map(|sent| sent.and_then(|hash| reply(&hash))).collect()
+    })
 }
 
 /// EIP-7966: sends a transaction and waits for its receipt.
@@ -159,7 +191,9 @@ fn send_raw_sync(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Later,
     let door = door.clone();
     Ok(Box::pin(async move {
         let mut events = door.node.chain.subscribe();
-        let hash = take_in(&door, raw).await?;
+        let mut sent = take_in(&door, vec![Ok(raw)]).await;
+        let lost = || RpcError::new(RpcError::INTERNAL, "internal error: no answer");
+        let hash = sent.pop().ok_or_else(lost)??;
         let included = async {
             loop {
                 if let Some(receipt) = receipt_of(&door, &hash)? {
@@ -187,6 +221,7 @@ pub(super) fn number_of(door: &Ethereum, tag: BlockNumberOrTag) -> Result<u64, R
     let chain = &door.node.chain;
     Ok(match tag {
         BlockNumberOrTag::Number(number) => number,
+        BlockNumberOrTag::Earliest if chain.remote().is_some() => 0,
         BlockNumberOrTag::Earliest => chain.first(),
         BlockNumberOrTag::Pending => chain.head().number().saturating_add(1),
         _ => chain.head().number(),

@@ -94,7 +94,8 @@ impl Pool {
         self.added.subscribe()
     }
 
-    /// Takes a transaction in that was [checked](check), given the sender's record.
+    /// Takes a transaction in that was [checked](check), given the sender's record;
+    /// whether it is pending at once.
     ///
     /// # Errors
     /// It is there already, does not pay enough to replace another, or the pool is full.
@@ -102,7 +103,7 @@ impl Pool {
         &self,
         transaction: Arc<Transaction>,
         sender: Option<AccountRecord>,
-    ) -> Result<(), PoolError> {
+    ) -> Result<bool, PoolError> {
         let address = transaction.sender();
         let nonce = transaction.nonce();
         let mut guard = self.inner();
@@ -142,7 +143,7 @@ impl Pool {
             // Nobody may be listening.
             let _ = self.added.send(transaction);
         }
-        Ok(())
+        Ok(pending)
     }
 
     /// What a block with this base fee and gas limit may take, in order. Some
@@ -158,7 +159,6 @@ impl Pool {
             };
             Some((rank, std::cmp::Reverse(waiting.arrival), *address, nonce))
         };
-        #[expect(clippy::iter_over_hash_type, reason = "the heap orders by tip and arrival")]
         let mut heads: BinaryHeap<_> =
             inner.queues.iter().filter_map(|(address, queue)| head(address, queue.next)).collect();
         let mut gas = 0_u64;
@@ -200,6 +200,11 @@ impl Pool {
         for address in senders {
             inner.renew(address, state);
         }
+    }
+
+    /// Makes one sender's queue fit a state.
+    pub fn renew_sender(&self, sender: Address, state: &dyn View) {
+        self.inner().renew(sender, state);
     }
 
     /// Takes a transaction out.

@@ -1,9 +1,14 @@
 use std::{collections::HashMap, pin::Pin, sync::Arc};
 
+use serde_json::value::RawValue;
+
 use super::{Connection, Params, Reply, RpcError};
 
-/// What an answer that has to be waited for is.
-pub type Later = Pin<Box<dyn Future<Output = Reply> + Send>>;
+/// Something that has to be waited for: an answer, where nothing else is said.
+pub type Later<T = Reply> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The parameters of requests that are answered together, as far as they are lists.
+pub type Gathered<'a> = Vec<Result<Params<'a>, RpcError>>;
 
 /// How a method is answered, for a front door `D`.
 pub enum Method<D> {
@@ -11,9 +16,11 @@ pub enum Method<D> {
     Quick(fn(&D, &mut Params<'_>) -> Reply),
     /// By computing for a while, on a thread of its own.
     Heavy(fn(&D, &mut Params<'_>) -> Reply),
-    /// By waiting for something. Requests of this kind that follow on each other
-    /// in a batch are answered together.
+    /// By waiting for something.
     Waiting(fn(&Arc<D>, &mut Params<'_>) -> Result<Later, RpcError>),
+    /// Together with the requests of the same method that follow on it in a batch,
+    /// in their order.
+    Together(fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>),
     /// By something that concerns the connection, such as a subscription.
     Connected(fn(&Arc<D>, &mut Params<'_>, &Arc<Connection>) -> Reply),
 }
@@ -26,14 +33,31 @@ impl<D> Clone for Method<D> {
 
 impl<D> Copy for Method<D> {}
 
+/// How a front door asks another node, which answers some of the requests.
+pub struct Elsewhere<D> {
+    /// Whether it does so. Then any method may have to wait for the other node.
+    pub is_on: fn(&D) -> bool,
+    /// The other node's answer to a request; `None` where it is not asked.
+    pub answer: fn(&D, &'static str, Option<&RawValue>) -> Option<Reply>,
+}
+
+impl<D> Clone for Elsewhere<D> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<D> Copy for Elsewhere<D> {}
+
 /// The methods of a front door, by name.
 pub struct Methods<D> {
     table: HashMap<&'static str, Method<D>>,
+    elsewhere: Option<Elsewhere<D>>,
 }
 
 impl<D> Default for Methods<D> {
     fn default() -> Self {
-        Self { table: HashMap::new() }
+        Self { table: HashMap::new(), elsewhere: None }
     }
 }
 
@@ -57,6 +81,15 @@ impl<D> Methods<D> {
         self.table.insert(name, Method::Waiting(method));
     }
 
+    /// Adds a method whose requests are answered together.
+    pub fn together(
+        &mut self,
+        name: &'static str,
+        method: fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>,
+    ) {
+        self.table.insert(name, Method::Together(method));
+    }
+
     /// Adds a method that concerns the connection.
     pub fn connected(
         &mut self,
@@ -64,6 +97,16 @@ impl<D> Methods<D> {
         method: fn(&Arc<D>, &mut Params<'_>, &Arc<Connection>) -> Reply,
     ) {
         self.table.insert(name, Method::Connected(method));
+    }
+
+    /// Says how another node is asked, where one is.
+    pub fn elsewhere(&mut self, elsewhere: Elsewhere<D>) {
+        self.elsewhere = Some(elsewhere);
+    }
+
+    /// How another node is asked, where this front door does so.
+    pub(super) fn asked_elsewhere(&self, door: &D) -> Option<Elsewhere<D>> {
+        self.elsewhere.filter(|elsewhere| (elsewhere.is_on)(door))
     }
 
     /// Gives a method another name as well.

@@ -1,6 +1,7 @@
 //! JSON-RPC 2.0, over HTTP and WebSocket, for any front door.
 
 mod connection;
+mod door;
 mod error;
 mod methods;
 mod params;
@@ -13,8 +14,9 @@ use serde_json::value::RawValue;
 use tokio::sync::Semaphore;
 
 pub use connection::{Connection, Gone, Sink};
+pub use door::{Door, WeakDoor};
 pub use error::{Reply, RpcError, reason, reply};
-pub use methods::{Later, Method, Methods};
+pub use methods::{Elsewhere, Gathered, Later, Method, Methods};
 pub use params::Params;
 pub use server::{ServeError, Server};
 
@@ -22,7 +24,7 @@ use crate::config::Limits;
 
 /// What answers requests: the methods of a front door, within limits.
 pub struct Service<D> {
-    door: Arc<D>,
+    door: Door<D>,
     methods: Methods<D>,
     limits: Limits,
     computing: Arc<Semaphore>,
@@ -59,18 +61,30 @@ fn id_or_null<S: serde::Serializer>(
     }
 }
 
+/// What is computed for a request.
+struct Heavy<D> {
+    door: Arc<D>,
+    name: &'static str,
+    method: fn(&D, &mut Params<'_>) -> Reply,
+    /// Where another node may answer it.
+    elsewhere: Option<Elsewhere<D>>,
+}
+
 /// A request on its way to its answer.
 enum Work<D> {
     Done(Reply),
-    Heavy(fn(&D, &mut Params<'_>) -> Reply),
+    Heavy(Heavy<D>),
     Later(Later),
+    Together(Together<D>),
 }
+
+type Together<D> = fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>;
 
 impl<D: Send + Sync + 'static> Service<D> {
     /// A service of these methods.
-    pub fn new(door: Arc<D>, methods: Methods<D>, limits: Limits) -> Self {
+    pub fn new(door: impl Into<Door<D>>, methods: Methods<D>, limits: Limits) -> Self {
         let computing = Arc::new(Semaphore::new(limits.computing));
-        Self { door, methods, limits, computing }
+        Self { door: door.into(), methods, limits, computing }
     }
 
     /// The limits.
@@ -119,60 +133,58 @@ impl<D: Send + Sync + 'static> Service<D> {
         let reply = match self.begin(&request, connection) {
             Work::Done(reply) => reply,
             Work::Later(later) => self.wait(later).await,
-            Work::Heavy(method) => self.compute(method, request.params).await,
+            Work::Heavy(heavy) => self.compute(heavy, request.params).await,
+            Work::Together(method) => {
+                let mut replies = self.gather(method, &[&request]).await;
+                replies.pop().unwrap_or_else(|| Err(internal(&"no answer")))
+            }
         };
         respond(&request, &reply)
     }
 
-    /// Answers requests in their order; those that wait for something and follow
-    /// on each other wait together.
+    /// Answers requests in their order.
     async fn answer_batch(
         &self,
         requests: &[&RawValue],
         connection: Option<&Arc<Connection>>,
     ) -> Vec<String> {
         let mut answers = Vec::with_capacity(requests.len());
-        let mut waiting = Vec::new();
-        for raw in requests {
-            let request = match serde_json::from_str::<Request<'_>>(raw.get()) {
+        let mut rest = parse_all(requests).into_iter().peekable();
+        while let Some(request) = rest.next() {
+            let request = match request {
                 Ok(request) => request,
                 Err(error) => {
-                    answers.push(failure(None, &refusal(raw.get().as_bytes(), &error)));
+                    answers.push(failure(None, &error));
                     continue;
                 }
             };
-            if !waiting.is_empty() && !self.is_waiting(&request) {
-                self.finish(&mut waiting, &mut answers).await;
-            }
             let reply = match self.begin(&request, connection) {
-                Work::Later(later) => {
-                    waiting.push((request, tokio::spawn(later)));
+                Work::Done(reply) => reply,
+                Work::Later(later) => self.wait(later).await,
+                Work::Heavy(heavy) => self.compute(heavy, request.params).await,
+                Work::Together(method) => {
+                    let mut together = vec![request];
+                    while let Some(next) = rest.next_if(|next| follows(&together, next)) {
+                        together.extend(next);
+                    }
+                    let together: Vec<&Request<'_>> = together.iter().collect();
+                    let replies = self.gather(method, &together).await;
+                    let pairs = together.iter().zip(&replies);
+                    answers.extend(pairs.filter_map(|(request, reply)| respond(request, reply)));
                     continue;
                 }
-                Work::Done(reply) => reply,
-                Work::Heavy(method) => self.compute(method, request.params).await,
             };
             answers.extend(respond(&request, &reply));
         }
-        self.finish(&mut waiting, &mut answers).await;
         answers
     }
 
-    async fn finish(
-        &self,
-        waiting: &mut Vec<(Request<'_>, tokio::task::JoinHandle<Reply>)>,
-        answers: &mut Vec<String>,
-    ) {
-        for (request, task) in waiting.drain(..) {
-            let later = async { task.await.unwrap_or_else(|error| Err(internal(&error))) };
-            let reply = self.wait(later).await;
-            answers.extend(respond(&request, &reply));
-        }
-    }
-
-    fn is_waiting(&self, request: &Request<'_>) -> bool {
-        let method = request.method.as_deref().and_then(|name| self.methods.get(name));
-        matches!(method, Some((_, Method::Waiting(_))))
+    /// Answers requests of one method together.
+    async fn gather(&self, method: Together<D>, requests: &[&Request<'_>]) -> Vec<Reply> {
+        let params = requests.iter().map(|request| Params::parse(request.params)).collect();
+        let limit = Duration::from_secs(self.limits.seconds);
+        let replies = tokio::time::timeout(limit, method(&self.door.get(), params)).await;
+        replies.unwrap_or_else(|_| requests.iter().map(|_| Err(too_long())).collect())
     }
 
     fn begin(&self, request: &Request<'_>, connection: Option<&Arc<Connection>>) -> Work<D> {
@@ -188,15 +200,22 @@ impl<D: Send + Sync + 'static> Service<D> {
             Ok(params) => params,
             Err(error) => return Work::Done(Err(error)),
         };
+        let door = self.door.get();
+        let elsewhere = self.methods.asked_elsewhere(&door);
         match (method, connection) {
-            (Method::Quick(method), _) => Work::Done(method(&self.door, &mut params)),
-            (Method::Heavy(method), _) => Work::Heavy(method),
-            (Method::Waiting(method), _) => match method(&self.door, &mut params) {
+            (Method::Quick(method), _) if elsewhere.is_none() => {
+                Work::Done(method(&door, &mut params))
+            }
+            (Method::Quick(method) | Method::Heavy(method), _) => {
+                Work::Heavy(Heavy { door, name, method, elsewhere })
+            }
+            (Method::Waiting(method), _) => match method(&door, &mut params) {
                 Ok(later) => Work::Later(later),
                 Err(error) => Work::Done(Err(error)),
             },
+            (Method::Together(method), _) => Work::Together(method),
             (Method::Connected(method), Some(connection)) => {
-                Work::Done(method(&self.door, &mut params, connection))
+                Work::Done(method(&door, &mut params, connection))
             }
             (Method::Connected(_), None) => {
                 let text = "notifications not supported";
@@ -211,19 +230,19 @@ impl<D: Send + Sync + 'static> Service<D> {
     }
 
     /// Computes an answer away from the threads that serve connections.
-    async fn compute(
-        &self,
-        method: fn(&D, &mut Params<'_>) -> Reply,
-        params: Option<&RawValue>,
-    ) -> Reply {
-        let door = self.door.clone();
+    async fn compute(&self, heavy: Heavy<D>, params: Option<&RawValue>) -> Reply {
         let params = params.map(ToOwned::to_owned);
         let computing = self.computing.clone();
         self.wait(async move {
             let permit = computing.acquire_owned().await.map_err(|error| internal(&error))?;
             let computed = tokio::task::spawn_blocking(move || {
-                let reply = Params::parse(params.as_deref())
-                    .and_then(|mut params| method(&door, &mut params));
+                let Heavy { door, name, method, elsewhere } = heavy;
+                let params = params.as_deref();
+                let elsewhere =
+                    elsewhere.and_then(|elsewhere| (elsewhere.answer)(&door, name, params));
+                let reply = elsewhere.unwrap_or_else(|| {
+                    Params::parse(params).and_then(|mut params| method(&door, &mut params))
+                });
                 drop(permit);
                 reply
             });
@@ -231,6 +250,20 @@ impl<D: Send + Sync + 'static> Service<D> {
         })
         .await
     }
+}
+
+fn parse_all<'a>(requests: &[&'a RawValue]) -> Vec<Result<Request<'a>, RpcError>> {
+    let parse = |raw: &&'a RawValue| {
+        let refused = |error| refusal(raw.get().as_bytes(), &error);
+        serde_json::from_str(raw.get()).map_err(refused)
+    };
+    requests.iter().map(parse).collect()
+}
+
+/// Whether a request is one of the same method.
+fn follows(requests: &[Request<'_>], next: &Result<Request<'_>, RpcError>) -> bool {
+    let method = requests.first().and_then(|first| first.method.as_deref());
+    next.as_ref().is_ok_and(|next| next.method.as_deref() == method)
 }
 
 fn respond(request: &Request<'_>, reply: &Reply) -> Option<String> {

@@ -1,6 +1,6 @@
 //! The HTTP and WebSocket server.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc, task::Poll};
 
 use axum::{
     Router,
@@ -16,7 +16,7 @@ use axum::{
 use tokio::{
     net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 use tower_http::cors::{Any, CorsLayer};
 
@@ -24,6 +24,9 @@ use super::{Connection, Service};
 
 /// How many messages to a client may pile up before it counts as gone.
 const OUTBOX: usize = 8192;
+
+/// So many requests of one WebSocket connection are worked on at the same time.
+const AT_ONCE: usize = 64;
 
 /// A server that answers on a socket.
 pub struct Server {
@@ -149,24 +152,28 @@ async fn socket<D: Send + Sync + 'static>(
         .on_upgrade(move |socket| talk(socket, shared, permit))
 }
 
-/// Serves a WebSocket connection. Requests are answered in their order;
-/// notifications go out in between.
+/// Serves a WebSocket connection. What can be answered at once is, so that a
+/// subscription is known before it speaks; the rest is answered when it is done,
+/// with notifications and other answers in between.
 async fn talk<D: Send + Sync + 'static>(
     mut socket: WebSocket,
     shared: Arc<Shared<D>>,
     _permit: OwnedSemaphorePermit,
 ) {
     let (outbox, mut messages) = mpsc::channel(OUTBOX);
-    let connection = Arc::new(Connection::new(outbox, shared.service.limits().subscriptions));
+    let most = shared.service.limits().subscriptions;
+    let connection = Arc::new(Connection::new(outbox.clone(), most));
+    let mut answering = JoinSet::new();
     loop {
         let received = tokio::select! {
-            received = socket.recv() => received,
+            received = socket.recv(), if answering.len() < AT_ONCE => received,
             Some(message) = messages.recv() => {
                 if socket.send(Message::Text(message.into())).await.is_err() {
                     return;
                 }
                 continue;
             }
+            Some(_) = answering.join_next() => continue,
             () = connection.overflow() => return,
         };
         let body = match received {
@@ -175,10 +182,25 @@ async fn talk<D: Send + Sync + 'static>(
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
             Some(Ok(Message::Close(_)) | Err(_)) | None => return,
         };
-        if let Some(answer) = shared.service.answer(&body, Some(&connection)).await
-            && socket.send(Message::Text(answer.into())).await.is_err()
-        {
-            return;
+        let (of_answer, to) = (shared.clone(), connection.clone());
+        let mut answer = Box::pin(async move { of_answer.service.answer(&body, Some(&to)).await });
+        let at_once = poll_fn(|context| Poll::Ready(answer.as_mut().poll(context))).await;
+        match at_once {
+            Poll::Ready(None) => {}
+            Poll::Ready(Some(answer)) => {
+                if socket.send(Message::Text(answer.into())).await.is_err() {
+                    return;
+                }
+            }
+            Poll::Pending => {
+                let outbox = outbox.clone();
+                answering.spawn(async move {
+                    if let Some(answer) = answer.await {
+                        // The client may be gone by now.
+                        let _ = outbox.send(answer).await;
+                    }
+                });
+            }
         }
     }
 }

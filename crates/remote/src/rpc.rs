@@ -19,7 +19,7 @@ use ureq::{
 };
 
 use crate::{
-    error::{BlockFault, FetchError},
+    error::{BlockFault, RemoteError},
     json,
 };
 
@@ -67,9 +67,11 @@ pub struct RpcClient {
 }
 
 /// One call of a batch.
-pub(crate) struct Call {
-    pub(crate) method: &'static str,
-    pub(crate) params: Value,
+pub struct Call {
+    /// The method.
+    pub method: &'static str,
+    /// Its parameters, a JSON array.
+    pub params: Value,
 }
 
 #[derive(Serialize)]
@@ -116,11 +118,11 @@ impl RpcClient {
     /// # Errors
     ///
     /// The URL is not such a one.
-    pub fn new(url: &str, options: RpcOptions) -> Result<Self, FetchError> {
-        let bad = |reason: &str| FetchError::Url { reason: reason.into() };
+    pub fn new(url: &str, options: RpcOptions) -> Result<Self, RemoteError> {
+        let bad = |reason: &str| RemoteError::Url { reason: reason.into() };
         let uri: Uri = url
             .parse()
-            .map_err(|error| FetchError::Url { reason: format!("not a URL: {error}") })?;
+            .map_err(|error| RemoteError::Url { reason: format!("not a URL: {error}") })?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(bad("only http:// and https:// are supported"));
         }
@@ -166,25 +168,33 @@ impl RpcClient {
         &self,
         method: &'static str,
         params: &Value,
-    ) -> Result<T, FetchError> {
+    ) -> Result<T, RemoteError> {
         self.decode(method, &self.call_raw(method, params)?)
     }
 
     /// Calls one method and gives the result as it stands in the answer.
-    pub(crate) fn call_raw(
+    ///
+    /// # Errors
+    ///
+    /// The node is not reached, or answers with an error.
+    pub fn call_raw(
         &self,
         method: &'static str,
         params: &Value,
-    ) -> Result<Box<RawValue>, FetchError> {
+    ) -> Result<Box<RawValue>, RemoteError> {
         self.call_within(method, params, self.options.timeout)
     }
 
     /// Calls a method that makes the node trace.
-    pub(crate) fn trace(
+    ///
+    /// # Errors
+    ///
+    /// As [`RpcClient::call_raw`].
+    pub fn trace(
         &self,
         method: &'static str,
         params: &Value,
-    ) -> Result<Box<RawValue>, FetchError> {
+    ) -> Result<Box<RawValue>, RemoteError> {
         self.call_within(method, params, self.options.trace_timeout)
     }
 
@@ -193,7 +203,7 @@ impl RpcClient {
         method: &'static str,
         params: &Value,
         timeout: Duration,
-    ) -> Result<Box<RawValue>, FetchError> {
+    ) -> Result<Box<RawValue>, RemoteError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let request = Request { jsonrpc: "2.0", id, method, params };
         let body = self.encode(method, &request)?;
@@ -210,11 +220,15 @@ impl RpcClient {
 
     /// Calls several methods, as many in one request as the options say. Gives the results in
     /// the order of the calls; the first error ends it.
-    pub(crate) fn batch(
+    ///
+    /// # Errors
+    ///
+    /// As [`RpcClient::call_raw`].
+    pub fn batch(
         &self,
         calls: &[Call],
         mut done: impl FnMut(usize),
-    ) -> Result<Vec<Box<RawValue>>, FetchError> {
+    ) -> Result<Vec<Box<RawValue>>, RemoteError> {
         let mut results = Vec::with_capacity(calls.len());
         for chunk in calls.chunks(self.options.batch.max(1)) {
             results.extend(self.chunk(chunk)?);
@@ -223,7 +237,7 @@ impl RpcClient {
         Ok(results)
     }
 
-    fn chunk(&self, calls: &[Call]) -> Result<Vec<Box<RawValue>>, FetchError> {
+    fn chunk(&self, calls: &[Call]) -> Result<Vec<Box<RawValue>>, RemoteError> {
         let one_by_one =
             || calls.iter().map(|call| self.call_raw(call.method, &call.params)).collect();
         let [first, _, ..] = calls else { return one_by_one() };
@@ -265,7 +279,7 @@ impl RpcClient {
         });
         let answers = match answers {
             Ok(answers) => answers,
-            Err(error @ (FetchError::Rpc { .. } | FetchError::Status { .. }))
+            Err(error @ (RemoteError::Rpc { .. } | RemoteError::Status { .. }))
                 if !may_pass(&error) =>
             {
                 self.no_batches.store(true, Ordering::Relaxed);
@@ -290,23 +304,28 @@ impl RpcClient {
     }
 
     /// Parses a result.
-    pub(crate) fn decode<T: DeserializeOwned>(
+    ///
+    /// # Errors
+    ///
+    /// It is something else than a `T`.
+    pub fn decode<T: DeserializeOwned>(
         &self,
         method: &'static str,
         result: &RawValue,
-    ) -> Result<T, FetchError> {
+    ) -> Result<T, RemoteError> {
         self.parse(method, result.get().as_bytes())
     }
 
-    pub(crate) fn fault(&self, method: &'static str, fault: BlockFault) -> FetchError {
-        FetchError::Answer { host: self.host.clone(), method, fault: Box::new(fault) }
+    /// The error of an answer that is not what the method promises.
+    pub fn fault(&self, method: &'static str, fault: BlockFault) -> RemoteError {
+        RemoteError::Answer { host: self.host.clone(), method, fault: Box::new(fault) }
     }
 
     fn parse<T: DeserializeOwned>(
         &self,
         method: &'static str,
         text: &[u8],
-    ) -> Result<T, FetchError> {
+    ) -> Result<T, RemoteError> {
         json::parse(text).map_err(|fault| self.fault(method, fault))
     }
 
@@ -314,21 +333,19 @@ impl RpcClient {
         &self,
         method: &'static str,
         request: &impl Serialize,
-    ) -> Result<Vec<u8>, FetchError> {
+    ) -> Result<Vec<u8>, RemoteError> {
         serde_json::to_vec(request).map_err(|source| {
             self.fault(method, BlockFault::Json { field: "params".into(), source })
         })
     }
 
-    fn rpc_error(&self, method: &'static str, error: &ErrorObject) -> FetchError {
-        let mut message: String = error.message.chars().take(500).collect();
-        if let Some(Value::String(data)) = &error.data {
-            message = format!("{message} ({:.200})", data);
-        }
-        FetchError::Rpc { host: self.host.clone(), method, code: error.code, message }
+    fn rpc_error(&self, method: &'static str, error: &ErrorObject) -> RemoteError {
+        let message = error.message.chars().take(500).collect();
+        let (host, code, data) = (self.host.clone(), error.code, error.data.clone());
+        RemoteError::Rpc { host, method, code, message, data }
     }
 
-    fn result(&self, method: &'static str, answer: Answer) -> Result<Box<RawValue>, FetchError> {
+    fn result(&self, method: &'static str, answer: Answer) -> Result<Box<RawValue>, RemoteError> {
         match answer.error {
             Some(error) => Err(self.rpc_error(method, &error)),
             // A result that is null is read as an absent one.
@@ -343,8 +360,8 @@ impl RpcClient {
         body: &[u8],
         timeout: Duration,
         attempt: u32,
-    ) -> Result<Vec<u8>, FetchError> {
-        let failed = |source: ureq::Error| FetchError::Transport {
+    ) -> Result<Vec<u8>, RemoteError> {
+        let failed = |source: ureq::Error| RemoteError::Transport {
             host: self.host.clone(),
             method,
             attempts: attempt,
@@ -371,7 +388,7 @@ impl RpcClient {
             || matches!(json::parse::<Answer>(&text), Ok(answer) if answer.error.is_some());
         if !status.is_success() && (status.as_u16() == 429 || !is_answer()) {
             let body: String = String::from_utf8_lossy(&text).chars().take(200).collect();
-            return Err(FetchError::Status {
+            return Err(RemoteError::Status {
                 host: self.host.clone(),
                 method,
                 status: status.as_u16(),
@@ -384,8 +401,8 @@ impl RpcClient {
     /// Repeats what fails for a reason that may pass.
     fn repeat<T>(
         &self,
-        mut work: impl FnMut(u32) -> Result<T, FetchError>,
-    ) -> Result<T, FetchError> {
+        mut work: impl FnMut(u32) -> Result<T, RemoteError>,
+    ) -> Result<T, RemoteError> {
         let mut pause = self.options.backoff;
         let mut attempt = 1;
         loop {
@@ -401,17 +418,17 @@ impl RpcClient {
     }
 }
 
-fn may_pass(error: &FetchError) -> bool {
+fn may_pass(error: &RemoteError) -> bool {
     match error {
-        FetchError::Transport { source, .. } => matches!(
+        RemoteError::Transport { source, .. } => matches!(
             **source,
             ureq::Error::Io(_)
                 | ureq::Error::Timeout(_)
                 | ureq::Error::ConnectionFailed
                 | ureq::Error::Protocol(_)
         ),
-        FetchError::Status { status, .. } => matches!(status, 408 | 429 | 502 | 503 | 504),
-        FetchError::Rpc { code, .. } => LIMIT_CODES.contains(code),
+        RemoteError::Status { status, .. } => matches!(status, 408 | 429 | 502 | 503 | 504),
+        RemoteError::Rpc { code, .. } => LIMIT_CODES.contains(code),
         _ => false,
     }
 }
