@@ -7,7 +7,7 @@ use polity_analysis::abi::{call, word};
 use polity_testkit::node::{Connection, Node, Request, Transaction, Wallet};
 use serde_json::{Value, json};
 use std::{
-    thread,
+    iter, thread,
     time::{Duration, Instant},
 };
 
@@ -28,6 +28,9 @@ pub(super) enum Kind {
     Token,
 }
 
+/// How long a sender waits for a receipt before it asks for a block itself.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 /// When blocks are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mining {
@@ -35,7 +38,7 @@ pub(super) enum Mining {
     Once,
     /// One each second.
     Seconds,
-    /// One as soon as a transaction comes.
+    /// One as soon as a transaction comes; who sent it waits for the receipt.
     Instant,
 }
 
@@ -75,6 +78,8 @@ pub(super) struct Outcome {
     /// Of each request, in ascending order.
     pub(super) latencies: Vec<Duration>,
     pub(super) memory: u64,
+    /// How often a transaction was not mined in time, so that a block had to be asked for.
+    pub(super) stalls: usize,
 }
 
 impl Requests {
@@ -149,16 +154,9 @@ impl Requests {
             self.requests.iter().map(|_| node.connect()).collect::<Result<_, _>>()?;
         let processor = process::processor(node.id())?;
         let start = Instant::now();
-        let sent: eyre::Result<Vec<Vec<Duration>>> = thread::scope(|scope| {
-            let sending: Vec<_> = connections
-                .into_iter()
-                .zip(&self.requests)
-                .map(|(connection, requests)| scope.spawn(|| send(connection, requests)))
-                .collect();
-            let joined = sending.into_iter().map(|part| part.join());
-            joined.map(|part| part.unwrap_or_else(|_| Err(eyre!("a thread panicked")))).collect()
-        });
-        let mut latencies = sent?.concat();
+        let wait = load.mining == Mining::Instant;
+        let (mut latencies, stalls) =
+            all(connections, self.requests.iter().map(Vec::as_slice), wait)?;
         if load.mining == Mining::Once {
             watch.call("evm_mine", json!([]))?;
         }
@@ -180,7 +178,7 @@ impl Requests {
         latencies.sort_unstable();
         self.check(&mut watch)?;
         let (memory, _) = process::memory(node.id())?;
-        Ok(Outcome { wall, processor, latencies, memory })
+        Ok(Outcome { wall, processor, latencies, memory, stalls })
     }
 
     /// Every transaction is part of the state.
@@ -215,20 +213,12 @@ pub(super) fn calls(node: &Node, connections: usize, times: usize) -> eyre::Resu
     let open: Vec<Connection> = open.collect::<Result<_, _>>()?;
     let processor = process::processor(node.id())?;
     let start = Instant::now();
-    let latencies: eyre::Result<Vec<Vec<Duration>>> = thread::scope(|scope| {
-        let calling: Vec<_> = open
-            .into_iter()
-            .map(|connection| scope.spawn(|| send(connection, &requests)))
-            .collect();
-        let joined = calling.into_iter().map(|part| part.join());
-        joined.map(|part| part.unwrap_or_else(|_| Err(eyre!("a thread panicked")))).collect()
-    });
+    let (mut latencies, stalls) = all(open, iter::repeat(requests.as_slice()), false)?;
     let wall = start.elapsed();
     let processor = process::processor(node.id())?.saturating_sub(processor);
-    let mut latencies = latencies?.concat();
     latencies.sort_unstable();
     let (memory, _) = process::memory(node.id())?;
-    Ok(Outcome { wall, processor, latencies, memory })
+    Ok(Outcome { wall, processor, latencies, memory, stalls })
 }
 
 /// What a node holds after so many transactions, in blocks of 10,000.
@@ -255,6 +245,7 @@ pub(super) fn history(node: &Node, transactions: usize) -> eyre::Result<Outcome>
                 sum.wall += outcome.wall;
                 sum.processor += outcome.processor;
                 sum.latencies.extend(outcome.latencies);
+                sum.stalls += outcome.stalls;
                 Outcome { memory: outcome.memory, ..sum }
             }
         });
@@ -264,16 +255,69 @@ pub(super) fn history(node: &Node, transactions: usize) -> eyre::Result<Outcome>
     Ok(sum)
 }
 
-/// Sends one after the other.
-fn send(mut connection: Connection, requests: &[Request]) -> eyre::Result<Vec<Duration>> {
+/// Sends over all connections at the same time; the latencies, and the sum of the stalls.
+fn all<'a>(
+    connections: Vec<Connection>,
+    requests: impl Iterator<Item = &'a [Request]>,
+    wait: bool,
+) -> eyre::Result<(Vec<Duration>, usize)> {
+    thread::scope(|scope| {
+        let sending: Vec<_> = connections
+            .into_iter()
+            .zip(requests)
+            .map(|(connection, requests)| scope.spawn(move || send(connection, requests, wait)))
+            .collect();
+        let mut sum = (Vec::new(), 0);
+        for part in sending {
+            let (latencies, stalls) = part.join().map_err(|_| eyre!("a thread panicked"))??;
+            sum.0.extend(latencies);
+            sum.1 += stalls;
+        }
+        Ok(sum)
+    })
+}
+
+/// Sends one after the other, each when the one before is answered, and where it says so mined.
+fn send(
+    mut connection: Connection,
+    requests: &[Request],
+    wait: bool,
+) -> eyre::Result<(Vec<Duration>, usize)> {
     let mut latencies = Vec::with_capacity(requests.len());
+    let mut stalls = 0;
     for request in requests {
         let start = Instant::now();
         let body = connection.post(request)?;
-        latencies.push(start.elapsed());
         answers(&body)?;
+        if wait {
+            stalls += await_receipt(&mut connection, &body)?;
+        }
+        latencies.push(start.elapsed());
     }
-    Ok(latencies)
+    Ok((latencies, stalls))
+}
+
+/// Waits until a transaction that was sent is mined; how often it had to ask for a block.
+fn await_receipt(connection: &mut Connection, sent: &[u8]) -> eyre::Result<usize> {
+    let sent: Value = serde_json::from_slice(sent)?;
+    let hash = sent.get("result").wrap_err("no hash")?;
+    let ask = Request::call("eth_getTransactionReceipt", &json!([hash]));
+    let mut stalls = 0;
+    let mut start = Instant::now();
+    loop {
+        let body = connection.post(&ask)?;
+        answers(&body)?;
+        if !body.windows(13).any(|part| part == b"\"result\":null") {
+            return Ok(stalls);
+        }
+        if start.elapsed() > PATIENCE {
+            stalls += 1;
+            ensure!(stalls < 10, "{hash} is not mined");
+            connection.call("evm_mine", json!([]))?;
+            start = Instant::now();
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
 }
 
 /// Fails where an answer is an error. Parses nothing: the client's time is the node's as well.

@@ -66,6 +66,8 @@ struct Figures {
     median: Duration,
     p99: Duration,
     memory: u64,
+    /// How often it made no block for three seconds, though a transaction waited for it.
+    stalls: usize,
 }
 
 /// The two nodes.
@@ -148,8 +150,8 @@ impl Nodes {
             ("batches of 100 × 4, one block", Mining::Once, 40_000, 4, 100),
             ("batches of 100 × 4, a block per second", Mining::Seconds, 40_000, 4, 100),
             ("single × 16, one block", Mining::Once, 20_000, 16, 1),
-            ("instant × 1", Mining::Instant, 4_000, 1, 1),
-            ("instant × 16", Mining::Instant, 8_000, 16, 1),
+            ("instant × 1, until the receipt", Mining::Instant, 4_000, 1, 1),
+            ("instant × 16, until the receipt", Mining::Instant, 8_000, 16, 1),
         ] {
             for (of, kind) in kinds {
                 let transactions = self.scale(transactions);
@@ -211,12 +213,12 @@ fn row(
 
 impl From<Outcome> for Figures {
     fn from(outcome: Outcome) -> Self {
-        let Outcome { wall, processor, latencies, memory } = outcome;
+        let Outcome { wall, processor, latencies, memory, stalls } = outcome;
         let at = |percent: usize| {
             let index = latencies.len().saturating_sub(1) * percent / 100;
             latencies.get(index).copied().unwrap_or_default()
         };
-        Self { wall, processor, median: at(50), p99: at(99), memory }
+        Self { wall, processor, median: at(50), p99: at(99), memory, stalls }
     }
 }
 
@@ -225,7 +227,10 @@ fn line(row: &Row) -> Vec<String> {
     let per = |time: Duration| *transactions as f64 / time.as_secs_f64().max(0.001);
     let rate = |time: Duration| format!("{:.0}", per(time));
     let ms = |time: Duration| format!("{:.2}", time.as_secs_f64() * 1e3);
-    let latency = |of: &Figures| format!("{}, {}", ms(of.median), ms(of.p99));
+    let latency = |of: &Figures| match of.stalls {
+        0 => format!("{}, {}", ms(of.median), ms(of.p99)),
+        stalls => format!("{}, {}, {stalls} stalls", ms(of.median), ms(of.p99)),
+    };
     vec![
         load.clone(),
         transactions.to_string(),
