@@ -87,6 +87,10 @@ pub struct Limits {
     pub computing: usize,
 }
 
+fn processors() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -98,7 +102,9 @@ impl Default for Limits {
             logs: 100_000,
             call_gas: 1 << 29,
             seconds: 60,
-            computing: 64,
+            // More threads than processors only get in each other's way; some more, so
+            // that a long trace does not hold up every call.
+            computing: processors().get().saturating_mul(2).max(4),
         }
     }
 }
@@ -123,7 +129,7 @@ impl Default for Config {
             order: Order::Fees,
             data_dir: None,
             history: History::Archive,
-            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            threads: processors(),
             pool_limit: 500_000,
             development: true,
             limits: Limits::default(),

@@ -29,6 +29,9 @@ use super::{
     Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction, edits, marks,
 };
 
+/// The roots of so many transactions are worth a second thread.
+const MANY: usize = 64;
+
 /// What the producer of a block decides.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
@@ -332,10 +335,14 @@ fn finish(
     let parts =
         transactions.iter().zip(&output.transactions).map(|(tx, output)| receipt_of(tx, output));
     let receipts = receipt::receipts(parts)?;
-    let (transactions_root, receipts_root) = rayon::join(
-        || ordered_trie_root_with_encoder(transactions, |tx, out| tx.envelope.encode_2718(out)),
-        || receipt::receipts_root(&receipts),
-    );
+    let transactions_root =
+        || ordered_trie_root_with_encoder(transactions, |tx, out| tx.envelope.encode_2718(out));
+    let receipts_root = || receipt::receipts_root(&receipts);
+    let (transactions_root, receipts_root) = if transactions.len() < MANY {
+        (transactions_root(), receipts_root())
+    } else {
+        rayon::join(transactions_root, receipts_root)
+    };
     header.transactions_root = transactions_root;
     header.receipts_root = receipts_root;
     header.logs_bloom = logs_bloom(&receipts);

@@ -124,9 +124,21 @@ fn receipt_of(door: &Ethereum, hash: &B256) -> Result<Option<RpcReceipt>, RpcErr
 
 type Sent = Result<B256, RpcError>;
 
-/// Takes transactions in. Their signatures are recovered on the threads that
+/// More transactions than this are handed to the threads that compute: it costs
+/// as much as a few signatures do.
+const FEW: usize = 4;
+
+/// Takes transactions in. The signatures of many are recovered on the threads that
 /// compute, at the same time.
 async fn take_in(door: &Arc<Ethereum>, raw: Vec<Result<Bytes, RpcError>>) -> Vec<Sent> {
+    let sent = if raw.len() <= FEW { door.submit(raw) } else { submit_many(door, raw).await };
+    if sent.iter().any(Result::is_ok) {
+        door.node.miner.announce().await;
+    }
+    sent
+}
+
+async fn submit_many(door: &Arc<Ethereum>, raw: Vec<Result<Bytes, RpcError>>) -> Vec<Sent> {
     let (answer, answered) = oneshot::channel();
     let of_task = door.clone();
     let count = raw.len();
@@ -135,14 +147,11 @@ async fn take_in(door: &Arc<Ethereum>, raw: Vec<Result<Bytes, RpcError>>) -> Vec
         // Nobody waits any more where the client has gone.
         let _ = answer.send(taken);
     });
-    let Ok(sent) = answered.await else {
+    let lost = |_| {
         let lost = || RpcError::new(RpcError::INTERNAL, "internal error: no answer");
-        return (0..count).map(|_| Err(lost())).collect();
+        (0..count).map(|_| Err(lost())).collect()
     };
-    if sent.iter().any(Result::is_ok) {
-        door.node.miner.announce().await;
-    }
-    sent
+    answered.await.unwrap_or_else(lost)
 }
 
 impl Ethereum {
@@ -159,7 +168,7 @@ impl Ethereum {
         let authenticate = |raw: Result<Bytes, RpcError>| {
             raw.and_then(|raw| Ok(node.authenticate(&raw, &conditions)?))
         };
-        let authentic: Vec<_> = if raw.len() == 1 {
+        let authentic: Vec<_> = if raw.len() <= FEW {
             raw.into_iter().map(authenticate).collect()
         } else {
             raw.into_par_iter().map(authenticate).collect()
