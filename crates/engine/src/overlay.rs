@@ -1,6 +1,5 @@
-use alloc::sync::Arc;
-use hashbrown::{DefaultHashBuilder, HashMap};
-use indexmap::IndexMap;
+use alloc::{sync::Arc, vec::Vec};
+use hashbrown::HashMap;
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{
     AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, PackedAccount, Value,
@@ -20,21 +19,17 @@ pub struct Overlay<'a> {
 /// a look-up touches.
 #[derive(Default)]
 pub(crate) struct Cells {
-    records: Table<AccountId, Option<AccountRecord>>,
+    records: HashMap<AccountId, Option<AccountRecord>>,
     storages: HashMap<AccountId, Storage>,
     codes: HashMap<B256, Arc<Code>>,
     block_hashes: HashMap<u64, B256>,
 }
 
-/// A table whose entries lie in the order of the first write, so that a new one
-/// goes where the cache already is.
-type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
-
 #[derive(Default)]
 struct Storage {
     /// Whether the base's slots are gone.
     reset: bool,
-    slots: Table<LocalKey, Value>,
+    slots: HashMap<LocalKey, Value>,
 }
 
 /// Tables with room for more entries than this are given back instead of being
@@ -45,7 +40,7 @@ impl Cells {
     /// Forgets everything, keeping the memory.
     fn clear(&mut self) {
         if self.records.capacity() > KEEP {
-            self.records = IndexMap::default();
+            self.records = HashMap::new();
         }
         if self.storages.capacity() > KEEP {
             self.storages = HashMap::new();
@@ -193,16 +188,27 @@ impl<'a> Overlay<'a> {
         self.cells.codes.iter()
     }
 
-    /// Every account that was laid over the base and its record, in the order
-    /// of the first write.
-    pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, Option<&AccountRecord>)> {
+    /// Every account that was laid over the base and its record, in any order.
+    #[cfg(feature = "std")]
+    pub(crate) fn records(&self) -> impl Iterator<Item = (&AccountId, Option<&AccountRecord>)> {
         self.cells.records.iter().map(|(id, record)| (id, record.as_ref()))
     }
 
+    /// Every account that was laid over the base and its record, in the order of
+    /// their ids.
+    pub fn accounts(&self) -> impl Iterator<Item = (&AccountId, Option<&AccountRecord>)> {
+        let mut records: Vec<_> = self.cells.records.iter().collect();
+        records.sort_unstable_by_key(|(id, _)| *id);
+        records.into_iter().map(|(id, record)| (id, record.as_ref()))
+    }
+
     /// Every slot of an account that was laid over the base and its value, in
-    /// the order of the first write.
+    /// the order of the keys.
     pub fn slots(&self, account: &AccountId) -> impl Iterator<Item = (&LocalKey, &Value)> {
-        self.cells.storages.get(account).into_iter().flat_map(|storage| storage.slots.iter())
+        let storage = self.cells.storages.get(account);
+        let mut slots: Vec<_> = storage.into_iter().flat_map(|storage| &storage.slots).collect();
+        slots.sort_unstable_by_key(|(key, _)| *key);
+        slots.into_iter()
     }
 }
 

@@ -422,7 +422,7 @@ impl<'b> Memory<'b> {
     /// Makes `state`, the committed state with the changes of the chunk whose
     /// turn it is, the committed state.
     pub(super) fn commit_state(&self, state: &Overlay<'_>, place: u32) -> Result<(), ViewError> {
-        for (id, record) in state.accounts() {
+        for (id, record) in state.records() {
             // What was there before is of no use any more.
             self.versions(id, Some(None), |versions| versions.commit(record.copied(), place))?;
         }
