@@ -31,6 +31,10 @@ pub(super) enum Kind {
 /// How long a sender waits for a receipt before it asks for a block itself.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The pause before it asks for the receipt again; shorter ones load a node that answers before it has
+/// made the block more than the transactions do.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// When blocks are made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mining {
@@ -316,7 +320,7 @@ fn await_receipt(connection: &mut Connection, sent: &[u8]) -> eyre::Result<usize
             connection.call("evm_mine", json!([]))?;
             start = Instant::now();
         }
-        thread::sleep(Duration::from_micros(100));
+        thread::sleep(PAUSE);
     }
 }
 
