@@ -18,7 +18,8 @@ use crate::{
 /// The settings of a node. The default is a development chain in memory.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The first block; [`Config::development_genesis`] where it is not given.
+    /// The first block; that of a
+    /// [`Development`](crate::genesis::Development) chain where it is not given.
     pub genesis: Option<Box<Genesis>>,
     /// The chain to go on from, instead of a first block.
     pub forking: Option<Forking>,
