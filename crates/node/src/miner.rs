@@ -252,7 +252,8 @@ fn take_if<T: PartialEq>(option: &mut Option<T>, was: Option<T>) -> bool {
     taken
 }
 
-fn now(offset: i128) -> u64 {
+/// Seconds since the Unix epoch, by a clock that is so many ahead of the system's.
+pub(crate) fn now(offset: i128) -> u64 {
     let system = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     u64::try_from(i128::from(system).saturating_add(offset).max(0)).unwrap_or(u64::MAX)
 }

@@ -1,8 +1,4 @@
-use std::{
-    num::NonZeroUsize,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::sync::Arc;
 
 use alloy_genesis::Genesis;
 use alloy_primitives::{Address, B256};
@@ -13,11 +9,11 @@ use polity_types::AccountRecord;
 use crate::{
     accounts::{AccountError, Accounts},
     chain::{Chain, ChainError, ChainView, Storage, Transaction},
-    config::{Config, Limits},
+    config::Config,
     dev::Powers,
     fork::{ForkError, Forking, Origin, Remote},
     genesis::Development,
-    miner::{Miner, Settings},
+    miner::{Miner, Settings, now},
     pool::{self, Conditions, Pool, PoolError},
 };
 
@@ -33,10 +29,6 @@ pub struct Node {
     pub accounts: Arc<Accounts>,
     /// What it was started with.
     pub config: Config,
-    /// What clients may ask for.
-    pub limits: Limits,
-    /// How many threads execute a block.
-    pub threads: NonZeroUsize,
     /// What only a development chain can do.
     pub powers: Option<Powers>,
 }
@@ -83,7 +75,7 @@ impl Node {
             next_timestamp: None,
             // A chain whose first block has a time of its own goes on from there.
             offset: if config.timestamp.is_some() || config.forking.is_some() {
-                i128::from(head) - i128::from(now())
+                i128::from(head) - i128::from(now(0))
             } else {
                 0
             },
@@ -92,9 +84,8 @@ impl Node {
         let miner = Miner::start(chain.clone(), pool.clone(), settings)?;
         let powers = config.development.then(Powers::of_a_development_chain);
         let accounts = Arc::new(accounts);
-        let Config { limits, threads, .. } = *config;
         let config = config.clone();
-        Ok(Self { chain, pool, miner, accounts, config, limits, threads, powers })
+        Ok(Self { chain, pool, miner, accounts, config, powers })
     }
 
     /// Stops making blocks, and waits until what was made is stored.
@@ -235,15 +226,11 @@ fn development_genesis(config: &Config, accounts: &Accounts) -> Genesis {
     Development {
         chain_id: config.chain_id,
         fork: config.fork,
-        timestamp: config.timestamp.unwrap_or_else(now),
+        timestamp: config.timestamp.unwrap_or_else(|| now(0)),
         gas_limit: config.gas_limit,
         base_fee: config.base_fee,
         number: config.first_block,
         balances: balances.collect(),
     }
     .genesis()
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

@@ -83,7 +83,7 @@ impl NodeOptions {
         let mut servers = Vec::new();
         for address in addresses {
             let methods = Ethereum::methods(node.powers);
-            let service = Service::new(door.clone(), methods, node.limits);
+            let service = Service::new(door.clone(), methods, node.config.limits);
             servers.push(Server::start(address, service, metrics::render).await?);
         }
         let ready = self.ready(&node, &servers)?;

@@ -21,7 +21,7 @@ use polity_evm::{
     receipt::{self, logs_bloom},
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, TransactionOutput, ViewError};
+use polity_kernel::{BlockContext, ViewError};
 use polity_state::Changes;
 use polity_types::Resources;
 
@@ -111,19 +111,20 @@ impl Chain {
     ) -> Result<Built, ChainError> {
         let mut engine = self.engine();
         let tip = self.tip();
-        let Executed { mut header, candidates, built, changes } =
+        let Executed { mut header, candidates, mut built, changes } =
             self.execute(&mut engine, &tip, draft, choose)?;
         let commit = self.state.commit(header.number, changes)?;
 
         // Where sealing fails, the state has a block too many.
         let undo = Undo { chain: self, to: tip.block.number() };
-        let (included, left_out) = part(&candidates, built.left_out);
+        let (transactions, left_out) = part(&candidates, &mut built);
         let fork = self.fork(&header);
-        finish(&mut header, fork, &included, &built.output)?;
+        finish(&mut header, fork, &transactions, &built.output)?;
         header.state_root = commit.root()?;
         let hash = header.hash_slow();
         self.state.set_block_hash(header.number, hash)?;
-        let block = Arc::new(assemble(header, hash, draft, included, built.output));
+        let withdrawals = draft.withdrawals.clone();
+        let block = Arc::new(Block { header, hash, transactions, withdrawals });
         let mut edits = Changes::clone(&tip.edits);
         self.mark(&mut edits, &self.view_of(&tip)?)?;
         let edits = edits::encode(&edits, &self.state.view_at(tip.block.number())?)?;
@@ -150,13 +151,14 @@ impl Chain {
     ) -> Result<(Block, ChainView), ChainError> {
         let mut engine = self.engine();
         let tip = self.tip();
-        let Executed { mut header, candidates, built, changes } =
+        let Executed { mut header, candidates, mut built, changes } =
             self.execute(&mut engine, &tip, draft, choose)?;
         drop(engine);
-        let (included, _) = part(&candidates, built.left_out);
+        let (transactions, _) = part(&candidates, &mut built);
         let fork = self.fork(&header);
-        finish(&mut header, fork, &included, &built.output)?;
-        let block = assemble(header, B256::ZERO, draft, included, built.output);
+        finish(&mut header, fork, &transactions, &built.output)?;
+        let withdrawals = draft.withdrawals.clone();
+        let block = Block { header, hash: B256::ZERO, transactions, withdrawals };
         let state = self.state.view_at(tip.block.number())?;
         Ok((block, ChainView::new(state, Arc::new(changes), self.remote.clone())))
     }
@@ -252,21 +254,6 @@ struct Executed {
     changes: Changes,
 }
 
-fn assemble(
-    header: Header,
-    hash: B256,
-    draft: &Draft,
-    transactions: Vec<Arc<Transaction>>,
-    output: BlockOutput,
-) -> Block {
-    let transactions = transactions
-        .into_iter()
-        .zip(output.transactions)
-        .map(|(tx, output)| Included::new(tx, output))
-        .collect();
-    Block { header, hash, transactions, withdrawals: draft.withdrawals.clone() }
-}
-
 /// The state's way back to the block before, unless it is forgotten.
 struct Undo<'a> {
     chain: &'a Chain,
@@ -295,17 +282,19 @@ impl Drop for Undo<'_> {
 
 type LeftOut = Vec<(Arc<Transaction>, Option<polity_kernel::Invalid>)>;
 
-/// Parts the candidates into those in the block and the others.
+/// Parts the candidates into those in the block, with their outputs, and the
+/// others.
 fn part(
     candidates: &[Arc<Transaction>],
-    left_out: Vec<polity_engine::LeftOut>,
-) -> (Vec<Arc<Transaction>>, LeftOut) {
-    let mut refused = left_out.into_iter().peekable();
-    let mut included = Vec::with_capacity(candidates.len());
+    built: &mut polity_engine::Built,
+) -> (Vec<Included>, LeftOut) {
+    let mut refused = std::mem::take(&mut built.left_out).into_iter().peekable();
+    let mut outputs = std::mem::take(&mut built.output.transactions).into_iter();
+    let mut included = Vec::with_capacity(outputs.len());
     let mut others = Vec::new();
     for (index, tx) in candidates.iter().enumerate() {
         match refused.next_if(|left_out| left_out.candidate == index) {
-            None => included.push(tx.clone()),
+            None => included.extend(outputs.next().map(|out| Included::new(tx.clone(), out))),
             Some(left_out) => others.push((tx.clone(), reason(left_out.why))),
         }
     }
@@ -324,7 +313,7 @@ fn reason(why: Refusal) -> Option<polity_kernel::Invalid> {
 fn finish(
     header: &mut Header,
     fork: Fork,
-    transactions: &[Arc<Transaction>],
+    transactions: &[Included],
     output: &BlockOutput,
 ) -> Result<(), ChainError> {
     let totals = output.totals_of(KIND);
@@ -332,11 +321,11 @@ fn finish(
     if fork >= Fork::Cancun {
         header.blob_gas_used = Some(totals.used.availability);
     }
-    let parts =
-        transactions.iter().zip(&output.transactions).map(|(tx, output)| receipt_of(tx, output));
-    let receipts = receipt::receipts(parts)?;
-    let transactions_root =
-        || ordered_trie_root_with_encoder(transactions, |tx, out| tx.envelope.encode_2718(out));
+    let receipts = receipt::receipts(transactions.iter().map(Included::parts))?;
+    let encode = |included: &Included, out: &mut Vec<u8>| {
+        included.transaction.envelope.encode_2718(out);
+    };
+    let transactions_root = || ordered_trie_root_with_encoder(transactions, encode);
     let receipts_root = || receipt::receipts_root(&receipts);
     let (transactions_root, receipts_root) = if transactions.len() < MANY {
         (transactions_root(), receipts_root())
@@ -352,14 +341,4 @@ fn finish(
         header.requests_hash = Some(receipt::requests_hash(&requests));
     }
     Ok(())
-}
-
-fn receipt_of(tx: &Transaction, output: &TransactionOutput) -> receipt::ReceiptParts {
-    receipt::ReceiptParts {
-        tx_type: tx.kind(),
-        success: output.receipt.status.is_success(),
-        gas_used: output.receipt.gas_used,
-        logs: polity_evm::logs(&output.effects.events),
-        post_state: None,
-    }
 }

@@ -175,9 +175,7 @@ fn send_transaction(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Lat
     Ok(Box::pin(async move {
         let sending = door.clone();
         let sent = tokio::task::spawn_blocking(move || sending.send(request)).await;
-        let failed = |error: tokio::task::JoinError| {
-            RpcError::new(RpcError::INTERNAL, format!("internal error: {error}"))
-        };
+        let failed = |error: tokio::task::JoinError| RpcError::internal(&error);
         let hash = sent.map_err(failed)??;
         door.node.miner.announce().await;
         reply(&hash)

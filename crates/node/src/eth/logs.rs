@@ -53,8 +53,8 @@ impl Ethereum {
             }
             _ => first = first.max(chain.first()),
         }
-        if last.saturating_sub(first) >= self.node.limits.log_blocks {
-            let most = self.node.limits.log_blocks;
+        if last.saturating_sub(first) >= self.node.config.limits.log_blocks {
+            let most = self.node.config.limits.log_blocks;
             return Err(RpcError::limit(format!("query exceeds max block range {most}")));
         }
         logs.extend(self.logs_between(filter, first, last)?);
@@ -81,8 +81,8 @@ impl Ethereum {
             let block = self.find(BlockId::number(number))?;
             let Some(block) = block else { continue };
             matching(&block, filter, &mut logs);
-            if logs.len() > self.node.limits.logs {
-                let most = self.node.limits.logs;
+            if logs.len() > self.node.config.limits.logs {
+                let most = self.node.config.limits.logs;
                 return Err(RpcError::limit(format!("query returned more than {most} results")));
             }
         }

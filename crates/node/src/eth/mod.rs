@@ -68,7 +68,7 @@ pub struct Ethereum {
 impl Ethereum {
     /// A front door to this node.
     pub fn new(node: Arc<Node>) -> Self {
-        let filters = filters::Filters::new(node.limits.subscriptions);
+        let filters = filters::Filters::new(node.config.limits.subscriptions);
         let snapshots = snapshot::Snapshots::default();
         Self { node, filters, snapshots, door: OnceLock::new() }
     }

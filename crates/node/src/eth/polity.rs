@@ -152,7 +152,7 @@ impl Observer for Recorder {
 /// when. Nothing comes of it.
 fn schedule(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     let id: BlockId = params.required()?;
-    let threads = params.optional()?.unwrap_or(door.node.threads.get());
+    let threads = params.optional()?.unwrap_or(door.node.config.threads.get());
     let threads = NonZeroUsize::new(threads)
         .filter(|threads| threads.get() <= MOST_THREADS)
         .ok_or_else(|| RpcError::params(format!("invalid argument 1: 1 to {MOST_THREADS}")))?;

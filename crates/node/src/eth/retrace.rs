@@ -151,7 +151,7 @@ fn debug_a_call(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     }
     let looked = door.look(id)?.ok_or_else(|| no_block(id))?;
     let past = looked.past(door);
-    let scene = past.scene(door.node.limits.call_gas);
+    let scene = past.scene(door.node.config.limits.call_gas);
     reply(&debug_call(&scene, Some(&past), &request, &options)?)
 }
 
@@ -168,7 +168,7 @@ fn filter(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     let head = chain.head().number();
     let first = filter.from_block.unwrap_or_default().max(chain.first().saturating_add(1));
     let last = filter.to_block.unwrap_or(head).min(head);
-    let most = door.node.limits.log_blocks;
+    let most = door.node.config.limits.log_blocks;
     if last.saturating_sub(first) > most {
         return Err(RpcError::limit(format!("block range too large: the limit is {most}")));
     }

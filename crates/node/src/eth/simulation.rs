@@ -70,7 +70,7 @@ impl Ethereum {
     pub(super) fn scene<'a>(&'a self, at: &'a At) -> Scene<'a> {
         let chain = &self.node.chain;
         let header = at.block.header.clone();
-        let gas_cap = self.node.limits.call_gas;
+        let gas_cap = self.node.config.limits.call_gas;
         Scene { gas_cap, ..Scene::new(chain.machines(), chain.spec(), &at.state, header) }
     }
 

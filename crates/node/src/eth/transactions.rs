@@ -150,7 +150,7 @@ async fn submit_many(door: &Arc<Ethereum>, raw: Vec<Result<Bytes, RpcError>>) ->
         let _ = answer.send(taken);
     });
     let lost = |_| {
-        let lost = || RpcError::new(RpcError::INTERNAL, "internal error: no answer");
+        let lost = || RpcError::internal(&"no answer");
         (0..count).map(|_| Err(lost())).collect()
     };
     answered.await.unwrap_or_else(lost)
@@ -203,7 +203,7 @@ fn send_raw_sync(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Later,
     Ok(Box::pin(async move {
         let mut events = door.node.chain.subscribe();
         let mut sent = take_in(&door, vec![Ok(raw)]).await;
-        let lost = || RpcError::new(RpcError::INTERNAL, "internal error: no answer");
+        let lost = || RpcError::internal(&"no answer");
         let hash = sent.pop().ok_or_else(lost)??;
         let included = async {
             loop {

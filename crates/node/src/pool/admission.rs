@@ -2,7 +2,7 @@
 //! order in which geth looks at it.
 
 use alloy_consensus::Transaction as _;
-use alloy_eips::eip4844::env_settings::EnvKzgSettings;
+use alloy_eips::{eip4844::env_settings::EnvKzgSettings, eip7825::MAX_TX_GAS_LIMIT_OSAKA};
 use alloy_primitives::U256;
 use polity_evm::spec::{ChainSpec, Fork};
 use polity_types::AccountRecord;
@@ -14,8 +14,6 @@ use crate::chain::{Envelope, Transaction};
 const MAX_SIZE: usize = 128 * 1024;
 /// EIP-3860.
 const MAX_INITCODE: usize = 49_152;
-/// EIP-7825.
-const MAX_GAS: u64 = 1 << 24;
 
 /// What the next block is like, as far as a transaction has to fit it.
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +57,11 @@ pub fn check(tx: &Transaction, spec: &ChainSpec, conditions: &Conditions) -> Res
     if envelope.gas_limit() > gas_limit {
         return Err(PoolError::BlockGasLimit);
     }
-    if fork >= Fork::Osaka && envelope.gas_limit() > MAX_GAS {
-        return Err(PoolError::GasLimitCap { cap: MAX_GAS, gas_limit: envelope.gas_limit() });
+    if fork >= Fork::Osaka && envelope.gas_limit() > MAX_TX_GAS_LIMIT_OSAKA {
+        return Err(PoolError::GasLimitCap {
+            cap: MAX_TX_GAS_LIMIT_OSAKA,
+            gas_limit: envelope.gas_limit(),
+        });
     }
     let fee = envelope.max_fee_per_gas();
     if let Some(tip) = envelope.max_priority_fee_per_gas().filter(|tip| *tip > fee) {

@@ -51,6 +51,11 @@ impl RpcError {
         Self::new(Self::INVALID_PARAMS, message)
     }
 
+    /// Something in here failed.
+    pub fn internal(error: &dyn std::fmt::Display) -> Self {
+        Self::new(Self::INTERNAL, format!("internal error: {error}"))
+    }
+
     /// There is no such method.
     pub fn no_method(method: &str) -> Self {
         let text = format!("the method {method} does not exist/is not available");

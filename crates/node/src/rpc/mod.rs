@@ -101,7 +101,8 @@ impl<D: Send + Sync + 'static> Service<D> {
     ) -> Option<String> {
         let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
         if first != Some(&b'[') {
-            return self.answer_one(body, connection).await;
+            let request = serde_json::from_slice(body).map_err(|error| refusal(body, &error));
+            return self.answer_all(vec![request], connection).await.pop();
         }
         let requests: Vec<&RawValue> = match serde_json::from_slice(body) {
             Ok(requests) => requests,
@@ -114,42 +115,21 @@ impl<D: Send + Sync + 'static> Service<D> {
             let text = format!("batch too large: {}, limit {}", requests.len(), self.limits.batch);
             return Some(failure(None, &RpcError::limit(text)));
         }
-        let answers = self.answer_batch(&requests, connection).await;
+        let answers = self.answer_all(parse_all(&requests), connection).await;
         if answers.is_empty() {
             return None;
         }
         Some(format!("[{}]", answers.join(",")))
     }
 
-    async fn answer_one(
-        &self,
-        body: &[u8],
-        connection: Option<&Arc<Connection>>,
-    ) -> Option<String> {
-        let request = match serde_json::from_slice::<Request<'_>>(body) {
-            Ok(request) => request,
-            Err(error) => return Some(failure(None, &refusal(body, &error))),
-        };
-        let reply = match self.begin(&request, connection) {
-            Work::Done(reply) => reply,
-            Work::Later(later) => self.wait(later).await,
-            Work::Heavy(heavy) => self.compute(heavy, request.params).await,
-            Work::Together(method) => {
-                let mut replies = self.gather(method, &[&request]).await;
-                replies.pop().unwrap_or_else(|| Err(internal(&"no answer")))
-            }
-        };
-        respond(&request, &reply)
-    }
-
     /// Answers requests in their order.
-    async fn answer_batch(
+    async fn answer_all(
         &self,
-        requests: &[&RawValue],
+        requests: Vec<Result<Request<'_>, RpcError>>,
         connection: Option<&Arc<Connection>>,
     ) -> Vec<String> {
         let mut answers = Vec::with_capacity(requests.len());
-        let mut rest = parse_all(requests).into_iter().peekable();
+        let mut rest = requests.into_iter().peekable();
         while let Some(request) = rest.next() {
             let request = match request {
                 Ok(request) => request,
@@ -234,7 +214,8 @@ impl<D: Send + Sync + 'static> Service<D> {
         let params = params.map(ToOwned::to_owned);
         let computing = self.computing.clone();
         self.wait(async move {
-            let permit = computing.acquire_owned().await.map_err(|error| internal(&error))?;
+            let permit =
+                computing.acquire_owned().await.map_err(|error| RpcError::internal(&error))?;
             let computed = tokio::task::spawn_blocking(move || {
                 let Heavy { door, name, method, elsewhere } = heavy;
                 let params = params.as_deref();
@@ -246,7 +227,7 @@ impl<D: Send + Sync + 'static> Service<D> {
                 drop(permit);
                 reply
             });
-            computed.await.unwrap_or_else(|error| Err(internal(&error)))
+            computed.await.unwrap_or_else(|error| Err(RpcError::internal(&error)))
         })
         .await
     }
@@ -296,10 +277,6 @@ fn refusal(body: &[u8], error: &serde_json::Error) -> RpcError {
 
 fn parse_error(error: &serde_json::Error) -> RpcError {
     RpcError::new(RpcError::PARSE, format!("parse error: {error}"))
-}
-
-fn internal(error: &dyn std::fmt::Display) -> RpcError {
-    RpcError::new(RpcError::INTERNAL, format!("internal error: {error}"))
 }
 
 fn too_long() -> RpcError {
