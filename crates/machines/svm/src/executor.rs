@@ -1,0 +1,585 @@
+//! Executes a transaction.
+
+use crate::{
+    account::{Cells, Head},
+    base_units,
+    block::Environment,
+    features::runtime_features,
+    fees::{self, Fee, RentState},
+    load::{Loaded, OfHost},
+    nonce,
+    precompiles::Precompiles,
+    program::{self, Runtime},
+    record::{InnerInstruction, Record},
+    status,
+    transaction::{Limits, Transaction, check_locks},
+};
+use polity_kernel::{Halt, Host, Invalid};
+use solana_account::{Account, AccountSharedData, ReadableAccount, WritableAccount};
+use solana_address_lookup_table_interface::{error::AddressLookupError, state::AddressLookupTable};
+use solana_instruction::{BorrowedAccountMeta, BorrowedInstruction, TRANSACTION_LEVEL_STACK_HEIGHT};
+use solana_instructions_sysvar::construct_instructions_data;
+use solana_message::{SanitizedMessage, v0::{LoadedAddresses, MessageAddressTableLookup}};
+use solana_program_runtime::{
+    execution_budget::SVMTransactionExecutionBudget,
+    invoke_context::{EnvironmentConfig, InvokeContext},
+    loaded_programs::ProgramCacheForTxBatch,
+};
+use solana_pubkey::Pubkey;
+use solana_sdk_ids::{native_loader, sysvar};
+use solana_svm_log_collector::LogCollector;
+use solana_svm_timings::ExecuteTimings;
+use solana_svm_transaction::svm_message::{SVMMessage, SVMStaticMessage};
+use solana_transaction_context::transaction::{ExecutionRecord, TransactionContext};
+use solana_transaction_error::TransactionError;
+use std::{borrow::Cow, rc::Rc};
+
+/// What every account counts beside its data (SIMD-0186).
+const ACCOUNT_BASE_SIZE: usize = 64;
+
+/// What every look-up table counts (SIMD-0186).
+const LOOKUP_TABLE_SIZE: usize = 8248;
+
+/// Why a transaction did not come to its end.
+pub(crate) enum Failure {
+    /// It may not be in the block.
+    Invalid(TransactionError),
+    /// The run is over.
+    Halt(Halt),
+}
+
+impl From<Halt> for Failure {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl From<TransactionError> for Failure {
+    fn from(error: TransactionError) -> Self {
+        Self::Invalid(error)
+    }
+}
+
+/// Executes a transaction, and writes what becomes of its accounts.
+pub(crate) fn execute(
+    transaction: &Transaction,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<Record, Failure> {
+    let message = match transaction.message() {
+        Some(message) => Cow::Borrowed(message),
+        None => Cow::Owned(resolve(transaction, environment, host)?),
+    };
+    let message = &*message;
+    check_locks(message)?;
+    let limits = Limits::of(message)?;
+    let nonce = match transaction.waiver().age {
+        true => None,
+        false => check_age(transaction, message, environment, host)?,
+    };
+    let fee = Fee::of(message, &limits);
+
+    let payer = Loaded::new(host, message.fee_payer(), environment)?;
+    let mut charged = payer.account.clone();
+    if let Err(error) = fees::charge(&mut charged, fee.total(), &environment.rent) {
+        payer.rely_exactly(host)?;
+        return Err(error.into());
+    }
+    rely_on_payer(&payer, message, &fee, environment, host)?;
+
+    let mut accounts = Accounts { loaded: vec![payer], size: 0, most: limits.loaded_bytes };
+    let outcome = match accounts.load(message, environment, host) {
+        Ok(programs) => {
+            run(message, &limits, programs, &accounts, charged.clone(), environment)
+        }
+        Err(Failure::Invalid(error)) => Run::failed(error),
+        Err(Failure::Halt(halt)) => return Err(halt.into()),
+    };
+    let Run { result, accounts: after, mut record } = outcome;
+    match result {
+        Ok(()) => {
+            let changed = accounts.loaded.iter().zip(&after).enumerate();
+            for (_, (loaded, now)) in
+                changed.filter(|(index, _)| message.is_writable(*index))
+            {
+                loaded.write(host, now)?;
+            }
+        }
+        Err(error) => {
+            record = record.failed(&error);
+            roll_back(&accounts.loaded, nonce, message, charged, host)?;
+        }
+    }
+    host.burn(base_units(fee.base))?;
+    if fee.priority > 0 {
+        let beneficiary = host.block().beneficiary;
+        let beneficiary = host.account(&beneficiary)?;
+        host.credit(beneficiary, base_units(fee.priority))?;
+    }
+    status::remember(host, &transaction.message_hash, environment.slot)?;
+    if let SanitizedMessage::V0(message) = message {
+        let bytes = |keys: &[Pubkey]| keys.iter().map(Pubkey::to_bytes).collect();
+        record.loaded_writable = bytes(&message.loaded_addresses.writable);
+        record.loaded_readonly = bytes(&message.loaded_addresses.readonly);
+    }
+    record.fee = fee.total();
+    record.loaded_bytes = u32::try_from(accounts.size).unwrap_or(u32::MAX);
+    Ok(record)
+}
+
+/// Why a transaction may not be in a block, in the kernel's words.
+pub(crate) fn invalid(error: &TransactionError) -> Invalid {
+    let code = match error {
+        TransactionError::BlockhashNotFound => "BlockhashNotFound",
+        TransactionError::AlreadyProcessed => "AlreadyProcessed",
+        TransactionError::AccountNotFound => "AccountNotFound",
+        TransactionError::InsufficientFundsForFee => "InsufficientFundsForFee",
+        TransactionError::InvalidAccountForFee => "InvalidAccountForFee",
+        TransactionError::InsufficientFundsForRent { .. } => "InsufficientFundsForRent",
+        TransactionError::AccountLoadedTwice => "AccountLoadedTwice",
+        TransactionError::TooManyAccountLocks => "TooManyAccountLocks",
+        TransactionError::AddressLookupTableNotFound => "AddressLookupTableNotFound",
+        TransactionError::InvalidAddressLookupTableOwner => "InvalidAddressLookupTableOwner",
+        TransactionError::InvalidAddressLookupTableData => "InvalidAddressLookupTableData",
+        TransactionError::InvalidAddressLookupTableIndex => "InvalidAddressLookupTableIndex",
+        TransactionError::DuplicateInstruction(_) => "DuplicateInstruction",
+        TransactionError::InvalidLoadedAccountsDataSizeLimit => {
+            "InvalidLoadedAccountsDataSizeLimit"
+        }
+        TransactionError::InstructionError(..) => "InstructionError",
+        _ => "SanitizeFailure",
+    };
+    Invalid { code, reason: error.to_string() }
+}
+
+/// The message with the accounts of its look-up tables.
+fn resolve(
+    transaction: &Transaction,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<SanitizedMessage, Failure> {
+    let lookups = transaction.versioned.message.address_table_lookups().unwrap_or_default();
+    let mut loaded = LoadedAddresses::default();
+    for lookup in lookups {
+        let found = look_up(lookup, environment, host)?;
+        loaded.writable.extend(found.writable);
+        loaded.readonly.extend(found.readonly);
+    }
+    Ok(transaction.resolved(loaded).ok_or(TransactionError::SanitizeFailure)?)
+}
+
+fn look_up(
+    lookup: &MessageAddressTableLookup,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<LoadedAddresses, Failure> {
+    let table = Loaded::new(host, &lookup.account_key, environment)?;
+    if !table.exists() {
+        table.rely_exactly(host)?;
+        return Err(TransactionError::AddressLookupTableNotFound.into());
+    }
+    table.rely_at_least(host, 1)?;
+    if !solana_sdk_ids::address_lookup_table::check_id(table.account.owner()) {
+        return Err(TransactionError::InvalidAddressLookupTableOwner.into());
+    }
+    let table = AddressLookupTable::deserialize(table.account.data())
+        .map_err(|_| TransactionError::InvalidAddressLookupTableData)?;
+    let find = |indexes: &[u8]| {
+        table.lookup(environment.slot, indexes, &environment.slot_hashes).map_err(|error| {
+            match error {
+                AddressLookupError::LookupTableAccountNotFound => {
+                    TransactionError::AddressLookupTableNotFound
+                }
+                AddressLookupError::InvalidAccountOwner => {
+                    TransactionError::InvalidAddressLookupTableOwner
+                }
+                AddressLookupError::InvalidAccountData => {
+                    TransactionError::InvalidAddressLookupTableData
+                }
+                AddressLookupError::InvalidLookupIndex => {
+                    TransactionError::InvalidAddressLookupTableIndex
+                }
+            }
+        })
+    };
+    Ok(LoadedAddresses {
+        writable: find(&lookup.writable_indexes)?,
+        readonly: find(&lookup.readonly_indexes)?,
+    })
+}
+
+/// Checks that the transaction names a recent blockhash or a durable nonce, and was
+/// not executed before. Gives the nonce's account as it is left in any case.
+fn check_age(
+    transaction: &Transaction,
+    message: &SanitizedMessage,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<Option<(Pubkey, AccountSharedData)>, Failure> {
+    let nonce = match environment.age(message.recent_blockhash()) {
+        Some(_) => None,
+        None => {
+            let address = *message.get_durable_nonce().ok_or(TransactionError::BlockhashNotFound)?;
+            let loaded = Loaded::new(host, &address, environment)?;
+            if !loaded.exists() {
+                loaded.rely_exactly(host)?;
+                return Err(TransactionError::BlockhashNotFound.into());
+            }
+            loaded.rely_at_least(host, 1)?;
+            let advanced = nonce::advanced(&loaded.account, message, environment)
+                .ok_or(TransactionError::BlockhashNotFound)?;
+            Some((address, advanced))
+        }
+    };
+    if status::is_known(host, &transaction.message_hash)? {
+        return Err(TransactionError::AlreadyProcessed.into());
+    }
+    Ok(nonce)
+}
+
+/// Who only pays relies on no more than that it can, and that it keeps enough to be
+/// there. An instruction that is given the account may look at its lamports.
+fn rely_on_payer(
+    payer: &Loaded,
+    message: &SanitizedMessage,
+    fee: &Fee,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<(), Halt> {
+    let keeps = environment.rent.minimum_balance(payer.account.data().len());
+    let least = fee.total().saturating_add(keeps);
+    if message.is_instruction_account(0) || payer.account.lamports() < least {
+        return payer.rely_exactly(host);
+    }
+    payer.rely_at_least(host, least)
+}
+
+/// The accounts of a transaction in its order.
+struct Accounts {
+    loaded: Vec<Loaded>,
+    /// Their bytes, and the most that they may be.
+    size: usize,
+    most: usize,
+}
+
+impl Accounts {
+    fn grow(&mut self, bytes: usize) -> Result<(), TransactionError> {
+        self.size = self.size.saturating_add(bytes);
+        match self.size > self.most {
+            true => Err(TransactionError::MaxLoadedAccountsDataSizeExceeded),
+            false => Ok(()),
+        }
+    }
+
+    /// Loads all accounts after the payer's, and the programs among them.
+    fn load(
+        &mut self,
+        message: &SanitizedMessage,
+        environment: &Environment,
+        host: &mut dyn Host,
+    ) -> Result<ProgramCacheForTxBatch, Failure> {
+        let keys = message.account_keys();
+        let tables = message.message_address_table_lookups().len();
+        self.grow(tables.saturating_mul(LOOKUP_TABLE_SIZE))?;
+        // Executables that count although the transaction does not name them.
+        let mut additional = Vec::new();
+        for (index, key) in keys.iter().enumerate() {
+            if index > 0 {
+                let loaded = load_account(message, index, key, environment, host)?;
+                self.loaded.push(loaded);
+            }
+            let Some(loaded) = self.loaded.get(index) else { continue };
+            let bytes = match loaded.exists() && !sysvar::instructions::check_id(key) {
+                true => ACCOUNT_BASE_SIZE.saturating_add(loaded.account.data().len()),
+                false => 0,
+            };
+            let programdata = loaded.head.as_ref().and_then(program::programdata_address);
+            self.grow(bytes)?;
+            if let Some(address) = programdata
+                && !additional.contains(&address)
+                && !keys.iter().any(|key| *key == address)
+                && let Some(head) = head_of(&address, host)?
+            {
+                self.grow(ACCOUNT_BASE_SIZE.saturating_add(head.len))?;
+                additional.push(address);
+            }
+        }
+        for (program, _) in message.program_instructions_iter() {
+            let index = keys.iter().position(|key| key == program);
+            let loaded = index.and_then(|index| self.loaded.get(index));
+            let loaded = loaded.filter(|loaded| loaded.exists());
+            let owner = loaded.ok_or(TransactionError::ProgramAccountNotFound)?.account.owner();
+            if !native_loader::check_id(owner) && !program::is_loader(owner) {
+                return Err(TransactionError::InvalidProgramForExecution.into());
+            }
+        }
+        let mut programs = Runtime::get().programs(environment.slot);
+        for (key, loaded) in keys.iter().zip(&self.loaded) {
+            if let Some(head) = &loaded.head
+                && let Some(entry) = program::load(&mut OfHost(host), key, head, environment.slot)?
+            {
+                programs.replenish(*key, entry);
+            }
+        }
+        Ok(programs)
+    }
+}
+
+fn load_account(
+    message: &SanitizedMessage,
+    index: usize,
+    key: &Pubkey,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<Loaded, Failure> {
+    if sysvar::instructions::check_id(key) {
+        return Ok(Loaded::made_up(instructions_account(message)?));
+    }
+    let loaded = Loaded::new(host, key, environment)?;
+    // What no instruction is given is a program or of no account: it is there or not.
+    if message.is_instruction_account(index) || !loaded.exists() {
+        loaded.rely_exactly(host)?;
+    } else {
+        loaded.rely_at_least(host, 1)?;
+    }
+    Ok(loaded)
+}
+
+/// The head of an account that may not be there.
+fn head_of(address: &Pubkey, host: &mut dyn Host) -> Result<Option<Head>, Halt> {
+    let id = crate::account(address);
+    let handle = host.account(&id)?;
+    let balance = host.peek(handle)?.unwrap_or_default().balance;
+    let shown = crate::lamports(balance);
+    if shown == 0 {
+        let interval = crate::lamports::exactly(0);
+        host.rely_balance(handle, interval.lo, interval.hi)?;
+        return Ok(None);
+    }
+    host.rely_balance(handle, base_units(1), polity_types::U256::MAX)?;
+    OfHost(host).head(&id).map(Some)
+}
+
+/// The sysvar that shows a transaction its own instructions.
+fn instructions_account(message: &SanitizedMessage) -> Result<AccountSharedData, TransactionError> {
+    let keys = message.account_keys();
+    let mut instructions = Vec::with_capacity(SVMStaticMessage::num_instructions(message));
+    for (program_id, instruction) in SVMStaticMessage::program_instructions_iter(message) {
+        let metas = instruction.accounts.iter().map(|index| {
+            let index = usize::from(*index);
+            Some(BorrowedAccountMeta {
+                is_signer: message.is_signer(index),
+                is_writable: message.is_writable(index),
+                pubkey: keys.get(index)?,
+            })
+        });
+        let accounts = metas.collect::<Option<_>>().ok_or(TransactionError::SanitizeFailure)?;
+        instructions.push(BorrowedInstruction { accounts, data: instruction.data, program_id });
+    }
+    let data = construct_instructions_data(&instructions)
+        .map_err(|_| TransactionError::MaxLoadedAccountsDataSizeExceeded)?;
+    Ok(AccountSharedData::from(Account { data, owner: sysvar::ID, ..Account::default() }))
+}
+
+/// What a run gave.
+struct Run {
+    result: Result<(), TransactionError>,
+    /// The accounts in the transaction's order, where it ran.
+    accounts: Vec<AccountSharedData>,
+    record: Record,
+}
+
+impl Run {
+    fn failed(error: TransactionError) -> Self {
+        Self { result: Err(error), accounts: Vec::new(), record: Record::default() }
+    }
+}
+
+/// Runs a transaction's instructions one after the other.
+fn run(
+    message: &SanitizedMessage,
+    limits: &Limits,
+    mut programs: ProgramCacheForTxBatch,
+    accounts: &Accounts,
+    payer: AccountSharedData,
+    environment: &Environment,
+) -> Run {
+    let runtime = Runtime::get();
+    let keys = message.account_keys();
+    let loaded = accounts.loaded.iter().map(|loaded| loaded.account.clone());
+    let mut all: Vec<_> = keys.iter().copied().zip(loaded).collect();
+    if let Some((_, first)) = all.first_mut() {
+        *first = payer;
+    }
+    let before = sum(all.iter().map(|(_, account)| account));
+    let rent_before = rent_states(message, all.iter().map(|(_, account)| account), environment);
+    let budget = SVMTransactionExecutionBudget {
+        compute_unit_limit: limits.compute_units,
+        heap_size: limits.heap_bytes,
+        ..runtime.budget
+    };
+    let mut context = TransactionContext::new(
+        all,
+        environment.rent.clone(),
+        budget.max_instruction_stack_depth,
+        budget.max_instruction_trace_length,
+        SVMStaticMessage::num_instructions(message),
+    );
+    let logs = LogCollector::new_ref();
+    let config = EnvironmentConfig::new(
+        environment.blockhash,
+        crate::block::LAMPORTS_PER_SIGNATURE,
+        false,
+        &Precompiles,
+        runtime_features(),
+        &runtime.environments,
+        &environment.sysvars,
+    );
+    let mut compute_units = 0;
+    let mut result = {
+        let mut invoke = InvokeContext::new(
+            &mut context,
+            &mut programs,
+            config,
+            Some(logs.clone()),
+            budget,
+            runtime.cost,
+        );
+        process(message, &mut invoke, &mut compute_units)
+    };
+    let inner = inner_instructions(&context);
+    let ExecutionRecord { accounts: after, return_data, .. } = context.into();
+    let after: Vec<_> = after.into_iter().map(|(_, account)| account).collect();
+    if result.is_ok() {
+        let rent_now = rent_states(message, after.iter(), environment);
+        result = check_rent(message, &rent_before, &rent_now);
+    }
+    if result.is_ok() && sum(after.iter()) != before {
+        result = Err(TransactionError::UnbalancedTransaction);
+    }
+    let logs = Rc::try_unwrap(logs).map(|logs| logs.into_inner().into_messages());
+    let record = Record {
+        compute_units,
+        logs: logs.unwrap_or_default(),
+        inner,
+        return_data: (!return_data.data.is_empty())
+            .then(|| (return_data.program_id.to_bytes(), return_data.data)),
+        ..Record::default()
+    };
+    Run { result, accounts: after, record }
+}
+
+fn process<'a>(
+    message: &'a SanitizedMessage,
+    invoke: &mut InvokeContext<'_, 'a>,
+    compute_units: &mut u64,
+) -> Result<(), TransactionError> {
+    let failed = |(index, error)| TransactionError::InstructionError(index, error);
+    invoke.prepare_top_level_instructions(message).map_err(failed)?;
+    let instructions = SVMStaticMessage::program_instructions_iter(message);
+    for (index, (program, instruction)) in (0_u8..=u8::MAX).zip(instructions) {
+        let mut used = 0;
+        let result = if invoke.is_precompile(program) {
+            let all = SVMStaticMessage::instructions_iter(message).map(|all| all.data);
+            invoke.process_precompile(program, instruction.data, all)
+        } else {
+            invoke.process_instruction(&mut used, &mut ExecuteTimings::default())
+        };
+        *compute_units = compute_units.saturating_add(used);
+        result.map_err(|error| failed((index, error)))?;
+    }
+    Ok(())
+}
+
+fn sum<'a>(mut accounts: impl Iterator<Item = &'a AccountSharedData>) -> Option<u128> {
+    accounts.try_fold(0_u128, |sum, account| sum.checked_add(u128::from(account.lamports())))
+}
+
+/// Whether each account that may be written holds enough; `None` for the others.
+fn rent_states<'a>(
+    message: &SanitizedMessage,
+    accounts: impl Iterator<Item = &'a AccountSharedData>,
+    environment: &Environment,
+) -> Vec<Option<RentState>> {
+    let state = |(index, account): (usize, &AccountSharedData)| {
+        let (lamports, len) = (account.lamports(), account.data().len());
+        message.is_writable(index).then(|| RentState::of(lamports, len, &environment.rent))
+    };
+    accounts.enumerate().map(state).collect()
+}
+
+fn check_rent(
+    message: &SanitizedMessage,
+    before: &[Option<RentState>],
+    now: &[Option<RentState>],
+) -> Result<(), TransactionError> {
+    let keys = message.account_keys();
+    for (index, (key, states)) in (0_u8..=u8::MAX).zip(keys.iter().zip(before.iter().zip(now))) {
+        let (Some(before), Some(now)) = states else { continue };
+        if !now.may_follow(*before) && !fees::is_exempt_from_rules(key) {
+            return Err(TransactionError::InsufficientFundsForRent { account_index: index });
+        }
+    }
+    Ok(())
+}
+
+/// What programs sent to others, by the transaction's own instructions.
+fn inner_instructions(context: &TransactionContext<'_>) -> Vec<Vec<InnerInstruction>> {
+    let mut outer = Vec::new();
+    // The transaction's own instruction that each of the trace belongs to.
+    let mut belongs = Vec::new();
+    for index in 0..context.get_instruction_trace_length() {
+        let Ok(instruction) = context.get_instruction_context_at_index_in_trace(index) else {
+            break;
+        };
+        let height = instruction.get_stack_height();
+        if height == TRANSACTION_LEVEL_STACK_HEIGHT {
+            belongs.push(outer.len());
+            outer.push(Vec::new());
+            continue;
+        }
+        let root = belongs.get(instruction.get_index_of_caller()).copied().unwrap_or(usize::MAX);
+        belongs.push(root);
+        let number = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
+        let accounts = (0..instruction.get_number_of_instruction_accounts()).map(|account| {
+            let account = instruction.get_index_of_instruction_account_in_transaction(account);
+            number(account.unwrap_or_default())
+        });
+        let program = instruction.get_index_of_program_account_in_transaction();
+        if let Some(inner) = outer.get_mut(root) {
+            inner.push(InnerInstruction {
+                program: number(program.unwrap_or_default()),
+                accounts: accounts.collect(),
+                data: instruction.get_instruction_data().to_vec(),
+                stack_height: u8::try_from(height).unwrap_or(u8::MAX),
+            });
+        }
+    }
+    outer
+}
+
+/// What a failed transaction leaves: a fee that is paid, and a nonce that is used.
+fn roll_back(
+    loaded: &[Loaded],
+    nonce: Option<(Pubkey, AccountSharedData)>,
+    message: &SanitizedMessage,
+    mut payer: AccountSharedData,
+    host: &mut dyn Host,
+) -> Result<(), Halt> {
+    if let Some((address, advanced)) = nonce {
+        if &address == message.fee_payer() {
+            payer.set_data_from_slice(advanced.data());
+        } else {
+            let index = message.account_keys().iter().position(|key| *key == address);
+            match index.and_then(|index| loaded.get(index)) {
+                Some(loaded) => loaded.write(host, &advanced)?,
+                // Loading ended before it.
+                None => crate::load::write_data(host, &address, &advanced)?,
+            }
+        }
+    }
+    match loaded.first() {
+        Some(first) => first.write(host, &payer),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,140 @@
+use crate::{
+    KIND,
+    account::code_hash,
+    block::{BlockInput, Environments},
+    executor::{Failure, execute, invalid},
+    status,
+    transaction::{Transaction, decode},
+};
+use polity_kernel::{
+    BlockContext, Call, DecodeError, Decoded, EndOfBlock, Halt, Host, Invalid, Machine, Outcome,
+    Session, Totals, Transacted, TransactionOutput,
+};
+use polity_types::{B256, Bytes, MachineKind, Meter, Receipt, Resources, Status};
+use std::any::Any;
+
+/// The most compute units of a block.
+pub const MAX_BLOCK_UNITS: u64 = 60_000_000;
+
+/// The Solana machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Svm(());
+
+impl Svm {
+    /// A machine by the rules of Solana's mainnet.
+    pub const fn new() -> Self {
+        Self(())
+    }
+}
+
+/// What the machine keeps from transaction to transaction.
+#[derive(Default)]
+struct SvmSession {
+    environments: Environments,
+}
+
+impl Session for SvmSession {
+    fn mark(&mut self) -> u64 {
+        0
+    }
+
+    fn revert(&mut self, _mark: u64) {}
+
+    fn clear(&mut self) {}
+}
+
+impl SvmSession {
+    fn take(host: &mut dyn Host) -> Box<Self> {
+        let session = host.session().take().map(|session| session as Box<dyn Any>);
+        session.and_then(|session| session.downcast().ok()).unwrap_or_default()
+    }
+}
+
+impl Machine for Svm {
+    fn kind(&self) -> MachineKind {
+        KIND
+    }
+
+    fn name(&self) -> &'static str {
+        "svm"
+    }
+
+    fn decode(&self, raw: &[u8], _block: &BlockContext) -> Result<Decoded, DecodeError> {
+        decode(raw)
+    }
+
+    fn admit(&self, tx: &Decoded, used: &Totals, _block: &BlockContext) -> Result<(), Invalid> {
+        let left = MAX_BLOCK_UNITS.saturating_sub(used.gas_used);
+        if tx.gas_limit <= left {
+            return Ok(());
+        }
+        Err(Invalid {
+            code: "WouldExceedMaxBlockCostLimit",
+            reason: format!("asks for {} compute units of the {left} left", tx.gas_limit),
+        })
+    }
+
+    fn code_hash(&self, code: &[u8]) -> B256 {
+        code_hash(code)
+    }
+
+    fn begin_block(&self, host: &mut dyn Host) -> Result<(), Halt> {
+        status::forget(host)
+    }
+
+    fn transact(&self, tx: &Decoded, host: &mut dyn Host) -> Result<Transacted, Halt> {
+        let tx: &Transaction = tx.payload().ok_or_else(|| {
+            Halt::Fault("a transaction of another machine came to the Solana machine".into())
+        })?;
+        let mut session = SvmSession::take(host);
+        let environment = session.environments.of(host.block());
+        *host.session() = Some(session);
+        let record = match execute(tx, &*environment?, host) {
+            Ok(record) => record,
+            Err(Failure::Invalid(error)) => return Ok(Transacted::Invalid(invalid(&error))),
+            Err(Failure::Halt(halt)) => return Err(halt),
+        };
+        host.charge(Meter::Compute, record.compute_units)?;
+        let status = match record.error() {
+            None => Status::Success,
+            Some(error) => Status::Failed(error.to_string()),
+        };
+        let output = borsh::to_vec(&record)
+            .map_err(|error| Halt::Fault(format!("the record of a transaction: {error}")))?;
+        Ok(Transacted::Included(Receipt {
+            machine: KIND,
+            status,
+            gas_used: record.compute_units,
+            used: Resources::default(),
+            output: output.into(),
+            created: None,
+        }))
+    }
+
+    fn call(&self, call: Call, _host: &mut dyn Host) -> Result<Outcome, Halt> {
+        // An account takes what it is given; its program is not asked.
+        if call.input.is_empty() {
+            return Ok(Outcome { status: Status::Success, output: Bytes::new() });
+        }
+        Ok(Outcome::failed("NotCallable"))
+    }
+
+    fn end_block(
+        &self,
+        outputs: &[TransactionOutput],
+        host: &mut dyn Host,
+    ) -> Result<EndOfBlock, Halt> {
+        status::enlist(host, outputs)?;
+        Ok(EndOfBlock::default())
+    }
+}
+
+/// The context's input for this machine.
+impl BlockInput {
+    /// A block's context with the input.
+    #[must_use]
+    pub fn in_context(self, mut context: BlockContext) -> BlockContext {
+        context.inputs = context.inputs.with(KIND, self);
+        context
+    }
+}
