@@ -9,7 +9,6 @@ use std::{
 use alloy_eips::BlockId;
 use alloy_primitives::{B256, U64};
 use polity_engine::{Observer, Parallel, Statistics};
-use polity_evm::BlockInput;
 use polity_types::{Resources, Status};
 use serde::Serialize;
 
@@ -175,15 +174,13 @@ impl Ethereum {
         threads: NonZeroUsize,
     ) -> Result<(Statistics, Vec<Attempt>), RpcError> {
         let chain = &self.node.chain;
-        let before = block.number().checked_sub(1).filter(|before| *before >= chain.first());
-        let before = before.ok_or_else(|| RpcError::server("the first block is not executed"))?;
-        let view = chain.state_at(before)?;
-        let withdrawals = block.withdrawals.clone();
-        let chain_id = chain.spec().chain_id;
-        let transactions = block.transactions.iter();
+        if block.number() <= chain.first() {
+            return Err(RpcError::server("the first block is not executed"));
+        }
+        let view = chain.state_before(block.number())?;
         let again = polity_engine::Block {
-            context: BlockInput::context(chain_id, &block.header, withdrawals, Vec::new()),
-            transactions: transactions.map(|tx| tx.transaction.decoded.clone()).collect(),
+            context: chain.context(&block.header, block.withdrawals.clone())?,
+            transactions: block.all().map(|entry| entry.decoded().clone()).collect(),
             transaction_limit: Resources::UNLIMITED,
         };
         let mut engine = Parallel::new(threads).map_err(ChainError::from)?.with_least_gas(0);
