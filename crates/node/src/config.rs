@@ -9,6 +9,7 @@ use polity_state::History;
 
 use crate::{
     accounts::{DERIVATION_PATH, MNEMONIC},
+    chain::Guests,
     fork::Forking,
     genesis::CHAIN_ID,
     miner::Mining,
@@ -23,6 +24,8 @@ pub struct Config {
     pub genesis: Option<Box<Genesis>>,
     /// The chain to go on from, instead of a first block.
     pub forking: Option<Forking>,
+    /// The machines beside Ethereum's.
+    pub guests: Guests,
     /// The chain id of a development chain.
     pub chain_id: u64,
     /// The rules of a development chain.
@@ -115,6 +118,7 @@ impl Default for Config {
         Self {
             genesis: None,
             forking: None,
+            guests: Guests::default(),
             chain_id: CHAIN_ID,
             fork: Fork::Osaka,
             first_block: 0,

@@ -13,7 +13,8 @@ pub mod metrics;
 pub mod miner;
 mod node;
 pub mod pool;
-
 pub mod rpc;
+mod standing;
 
 pub use node::{Node, NodeError};
+pub use standing::Standing;

@@ -19,6 +19,7 @@ pub fn install() {
         metrics::describe_counter!("polity_gas_used_total", "gas used by blocks");
         metrics::describe_gauge!("polity_pool_pending", "transactions that a block could take");
         metrics::describe_gauge!("polity_pool_queued", "transactions behind a gap");
+        metrics::describe_gauge!("polity_pool_guests", "waiting transactions of other machines");
         Some(handle)
     });
 }
@@ -37,6 +38,7 @@ pub async fn watch(door: Door<Ethereum>) {
     let gas = metrics::counter!("polity_gas_used_total");
     let pending = metrics::gauge!("polity_pool_pending");
     let queued = metrics::gauge!("polity_pool_queued");
+    let guests = metrics::gauge!("polity_pool_guests");
     loop {
         // It is not kept while nothing happens: another may take its place.
         let node = door.get().node.clone();
@@ -44,10 +46,11 @@ pub async fn watch(door: Door<Ethereum>) {
         let size = node.pool.size();
         pending.set(size.pending as f64);
         queued.set(size.queued as f64);
+        guests.set(node.guests.len() as f64);
         drop(node);
         match events.recv().await {
             Ok(Event::Added(block)) => {
-                transactions.increment(block.transactions.len() as u64);
+                transactions.increment(block.len() as u64);
                 gas.increment(block.header.gas_used);
             }
             Ok(Event::Removed(_)) | Err(RecvError::Lagged(_)) => {}

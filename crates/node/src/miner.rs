@@ -6,12 +6,13 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use alloy_consensus::Header;
 use alloy_primitives::{Address, B256};
 use tokio::sync::watch;
 
 use crate::{
-    chain::{Block, Chain, ChainError, Draft},
-    pool::{Order, Pool},
+    chain::{Block, Candidate, Chain, ChainError, Draft},
+    pool::{GuestPool, Order, Pool},
 };
 
 /// When blocks are made.
@@ -71,6 +72,7 @@ pub struct Settings {
 pub struct Miner {
     chain: Arc<Chain>,
     pool: Arc<Pool>,
+    guests: Arc<GuestPool>,
     settings: Mutex<Settings>,
     /// Held while a block is made.
     making: Mutex<()>,
@@ -97,11 +99,13 @@ impl Miner {
     pub fn start(
         chain: Arc<Chain>,
         pool: Arc<Pool>,
+        guests: Arc<GuestPool>,
         settings: Settings,
     ) -> Result<Arc<Self>, std::io::Error> {
         let miner = Arc::new(Self {
             chain,
             pool,
+            guests,
             settings: Mutex::new(settings),
             making: Mutex::default(),
             requests: Mutex::default(),
@@ -194,6 +198,16 @@ impl Miner {
         draft(&self.settings_mut(), parent)
     }
 
+    /// What the next block with this header may take, in order: Ethereum's
+    /// transactions, then those of other machines as they arrived.
+    pub fn candidates(&self, header: &Header) -> Vec<Candidate> {
+        let order = self.settings_mut().order;
+        let base_fee = header.base_fee_per_gas.unwrap_or_default();
+        let own = self.pool.best(order, base_fee, header.gas_limit);
+        let guests = self.guests.first().into_iter().map(Candidate::Guest);
+        own.into_iter().map(Candidate::Ethereum).chain(guests).collect()
+    }
+
     /// Makes a block of what is pending.
     ///
     /// # Errors
@@ -203,10 +217,7 @@ impl Miner {
         let settings = self.settings();
         let parent = self.chain.head();
         let draft = draft(&settings, &parent);
-        let built = self.chain.add(&draft, |header| {
-            let base_fee = header.base_fee_per_gas.unwrap_or_default();
-            self.pool.best(settings.order, base_fee, header.gas_limit)
-        })?;
+        let built = self.chain.add(&draft, |header| self.candidates(header))?;
         {
             let mut now = self.settings_mut();
             // What was for this block alone, unless it was set anew meanwhile.
@@ -219,14 +230,18 @@ impl Miner {
                 now.offset = i128::from(timestamp) - i128::from(self::now(0));
             }
         }
-        for (tx, reason) in &built.left_out {
-            if let Some(invalid) = reason {
-                tracing::warn!(hash = %tx.hash(), %invalid, "transaction dropped");
-                self.pool.remove(&tx.hash());
+        for (candidate, reason) in built.left_out {
+            // What had no room waits for the next block.
+            let Some(invalid) = reason else { continue };
+            tracing::warn!(hash = %candidate.decoded().hash, %invalid, "transaction dropped");
+            match candidate {
+                Candidate::Ethereum(tx) => drop(self.pool.remove(&tx.hash())),
+                Candidate::Guest(tx) => self.guests.refuse(&tx, invalid),
             }
         }
         let view = self.chain.latest()?;
         self.pool.advance(&built.block, &view);
+        self.guests.advance(&built.block);
         Ok(built.block)
     }
 
@@ -236,7 +251,8 @@ impl Miner {
             let parent = self.chain.head();
             let header = self.draft(&parent).header(self.chain.spec(), &parent)?;
             let ready = self.pool.has_ready(header.base_fee_per_gas.unwrap_or_default());
-            if !ready || self.mine()?.transactions.is_empty() {
+            let waits = ready || !self.guests.is_empty();
+            if !waits || self.mine()?.is_empty() {
                 return Ok(());
             }
         }

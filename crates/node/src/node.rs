@@ -14,7 +14,7 @@ use crate::{
     fork::{ForkError, Forking, Origin, Remote},
     genesis::Development,
     miner::{Miner, Settings, now},
-    pool::{self, Conditions, Pool, PoolError},
+    pool::{self, Conditions, GuestPool, Pool, PoolError},
 };
 
 /// A chain that grows: state, blocks, mempool, the accounts it signs for.
@@ -23,6 +23,8 @@ pub struct Node {
     pub chain: Arc<Chain>,
     /// What waits for a block.
     pub pool: Arc<Pool>,
+    /// What of other machines than Ethereum's waits for a block.
+    pub guests: Arc<GuestPool>,
     /// What makes blocks.
     pub miner: Arc<Miner>,
     /// Whom the node signs for.
@@ -81,11 +83,12 @@ impl Node {
             },
             block_interval: None,
         };
-        let miner = Miner::start(chain.clone(), pool.clone(), settings)?;
+        let guests = Arc::new(GuestPool::new(config.pool_limit));
+        let miner = Miner::start(chain.clone(), pool.clone(), guests.clone(), settings)?;
         let powers = config.development.then(Powers::of_a_development_chain);
         let accounts = Arc::new(accounts);
         let config = config.clone();
-        Ok(Self { chain, pool, miner, accounts, config, powers })
+        Ok(Self { chain, pool, guests, miner, accounts, config, powers })
     }
 
     /// Stops making blocks, and waits until what was made is stored.
@@ -193,7 +196,7 @@ fn open(config: &Config, accounts: &Accounts) -> Result<Chain, NodeError> {
             Storage::Folder(folder)
         }
     };
-    Ok(Chain::open(&genesis, storage, config.history, config.threads)?)
+    Ok(Chain::open(&genesis, &config.guests, storage, config.history, config.threads)?)
 }
 
 /// A chain that goes on from another one.
@@ -218,7 +221,8 @@ fn fork(config: &Config, forking: &Forking, accounts: &Accounts) -> Result<Chain
     let spec = forking.spec(remote.origin(), config.fork).map_err(ChainError::from)?;
     let funds = (accounts.addresses(), config.balance);
     let remote = Arc::new(remote);
-    Ok(Chain::open_fork(spec, remote, funds, storage, config.history, config.threads)?)
+    let Config { guests, history, threads, .. } = config;
+    Ok(Chain::open_fork(spec, remote, funds, guests, storage, *history, *threads)?)
 }
 
 fn development_genesis(config: &Config, accounts: &Accounts) -> Genesis {

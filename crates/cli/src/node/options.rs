@@ -233,6 +233,7 @@ impl NodeOptions {
         Ok(Config {
             genesis: genesis.transpose()?,
             forking: self.fork_url.as_ref().map(|url| self.forking(url)),
+            guests: defaults.guests,
             chain_id: self.chain_id.unwrap_or(defaults.chain_id),
             fork: self.hardfork.unwrap_or(defaults.fork),
             first_block: self.number,

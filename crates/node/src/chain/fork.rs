@@ -1,10 +1,13 @@
 use std::{num::NonZeroUsize, sync::Arc};
 
+use alloy_consensus::Header;
 use alloy_primitives::{Address, U256};
 use polity_evm::{account, spec::ChainSpec};
 use polity_state::{Changes, History};
 
-use super::{Block, Chain, ChainError, Identity, Opened, Storage, StoreError, agree, check_root};
+use super::{
+    Block, Chain, ChainError, Guests, Identity, Opened, Storage, StoreError, agree, check_root,
+};
 use crate::fork::Remote;
 
 impl Chain {
@@ -17,21 +20,18 @@ impl Chain {
         spec: ChainSpec,
         remote: Arc<Remote>,
         funds: (&[Address], U256),
+        guests: &Guests,
         storage: Storage<'_>,
         history: History,
         threads: NonZeroUsize,
     ) -> Result<Self, ChainError> {
         let header = &remote.origin().header;
-        let identity = Identity { chain_id: spec.chain_id, genesis: header.hash };
-        let opened = Opened::at(storage, &identity, history)?;
+        let ageless = Header { timestamp: 0, ..header.inner.clone() };
+        let identity = Identity::of(spec.chain_id, header.hash, &ageless, guests)?;
+        let opened = Opened::at(storage, &identity, guests, history)?;
         let Opened { state, store, .. } = &opened;
         // Its transactions stay with the other chain, which is asked for them.
-        let first = Arc::new(Block {
-            header: header.inner.clone(),
-            hash: header.hash,
-            transactions: Vec::new(),
-            withdrawals: Vec::new(),
-        });
+        let first = Arc::new(Block::empty(header.inner.clone(), header.hash));
         let number = first.number();
         let block = match store.head()? {
             Some(head) => {
@@ -47,7 +47,11 @@ impl Chain {
             }
             None => {
                 match state.height() {
-                    None => state.genesis(number, funded(&remote, funds)?)?.root().map(drop)?,
+                    None => {
+                        let mut changes = funded(&remote, funds)?;
+                        guests.genesis(&first.header, &mut changes)?;
+                        state.genesis(number, changes)?.root().map(drop)?;
+                    }
                     // A start that did not get as far as the block.
                     Some(height) if height == number => {}
                     Some(height) => {

@@ -3,6 +3,7 @@
 //! ask for. A mark is a slot of the account in a space of its own. Thereby it has
 //! the history of the state, is taken back with it, and is stored with it.
 
+use polity_evm::KIND;
 use polity_kernel::ViewError;
 use polity_state::{Changes, StateError};
 use polity_types::{AccountId, LocalKey, Name, Space, U256, Value};
@@ -48,13 +49,16 @@ pub(super) fn add(
     is_removed: impl Fn(&AccountId) -> Result<bool, ViewError>,
 ) -> Result<(), StateError> {
     let mut marks = Vec::new();
+    let is_remote = |account: &AccountId| account.machine == KIND;
     for key in changes.emptied() {
         match key {
+            // The other chain has nothing of other machines, and is not asked.
+            Key::Account(account) | Key::Slot(account, _) if !is_remote(&account) => {}
             Key::Account(account) => marks.push((account, removed())),
             Key::Slot(account, key) => marks.extend(emptied(&key).map(|mark| (account, mark))),
         }
     }
-    for account in changes.resets() {
+    for account in changes.resets().filter(|account| is_remote(account)) {
         marks.push((*account, reset()));
         // What a reset empties are the marks, too.
         if changes.account(account).is_none() && is_removed(account)? {

@@ -5,13 +5,17 @@
 //! any number of readers see the tip as it was when they asked.
 
 mod block;
+mod commitment;
 mod edits;
 mod error;
 mod fork;
+mod guest;
+mod identity;
 mod marks;
 mod seal;
 mod store;
 mod transaction;
+mod trial;
 mod view;
 
 use std::{
@@ -21,25 +25,30 @@ use std::{
 };
 
 use alloy_consensus::Header;
+use alloy_eips::eip4895::Withdrawal;
 use alloy_genesis::Genesis;
 use alloy_primitives::{B256, U256};
 use polity_engine::Parallel;
 use polity_evm::{
-    Evm,
+    BlockInput,
     genesis::GenesisBlock,
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{Invalid, Machines};
+use polity_kernel::{BlockContext, Invalid, Machines};
 use polity_state::{Changes, History, State, disk};
+use polity_types::MachineKind;
 use tokio::sync::broadcast;
 
 use crate::{fork::Remote, genesis};
 
-pub use block::{Block, Included};
+pub use block::{Block, Candidate, Entry, Included};
 pub use error::ChainError;
+pub use guest::{ANCESTORS, Company, Guest, GuestTransaction, Guests, IncludedGuest};
+pub use identity::Identity;
 pub use seal::Draft;
-pub use store::{Identity, Place, Store, StoreError};
+pub use store::{Place, Store, StoreError};
 pub use transaction::{Envelope, Transaction, without_blobs};
+pub use trial::Trial;
 pub use view::ChainView;
 
 /// How many events a slow listener may lag behind before it loses some.
@@ -49,6 +58,9 @@ const EVENTS: usize = 1024;
 pub struct Chain {
     spec: ChainSpec,
     machines: Machines,
+    guests: Guests,
+    /// The hashes that the guests were told last, the newest block's first.
+    ancestors: Mutex<Arc<[B256]>>,
     state: State,
     store: Store,
     durable: bool,
@@ -86,7 +98,7 @@ pub struct Built {
     pub block: Arc<Block>,
     /// Candidates that are not in it, and why they could not be there at all;
     /// `None` for those that had no room.
-    pub left_out: Vec<(Arc<Transaction>, Option<Invalid>)>,
+    pub left_out: Vec<(Candidate, Option<Invalid>)>,
 }
 
 /// Where a chain keeps its blocks and its state.
@@ -99,13 +111,15 @@ pub enum Storage<'a> {
 }
 
 impl Chain {
-    /// Opens the chain of a genesis file: the one that is stored, or a new one.
+    /// Opens the chain of a genesis file with these guests: the one that is
+    /// stored, or a new one.
     ///
     /// # Errors
     /// The file contradicts itself, or the folder cannot be opened or holds
     /// another chain.
     pub fn open(
         genesis: &Genesis,
+        guests: &Guests,
         storage: Storage<'_>,
         history: History,
         threads: NonZeroUsize,
@@ -113,12 +127,12 @@ impl Chain {
         let GenesisBlock { spec, header, alloc } = genesis::block(genesis)?;
         // A development chain is born when it is started for the first time.
         let ageless = Header { timestamp: 0, ..header.clone() };
-        let identity = Identity { chain_id: spec.chain_id, genesis: ageless.hash_slow() };
-        let opened = Opened::at(storage, &identity, history)?;
+        let identity = Identity::of(spec.chain_id, ageless.hash_slow(), &ageless, guests)?;
+        let opened = Opened::at(storage, &identity, guests, history)?;
         let Opened { state, store, .. } = &opened;
         let number = header.number;
         let block = match store.head()? {
-            None => begin(state, store, header, &alloc)?,
+            None => begin(state, store, header, &alloc, guests)?,
             Some(head) => resume(state, store, head)?,
         };
         let first = store.block(number)?.unwrap_or_else(|| block.clone());
@@ -133,12 +147,15 @@ impl Chain {
         block: Arc<Block>,
         remote: Option<Arc<Remote>>,
     ) -> Result<Self, ChainError> {
-        let machines = Machines::default().with(Evm::new(spec.clone()))?;
+        let guests = opened.store.guests().clone();
+        let machines = guests.machines(&spec)?;
         let Opened { state, store, durable } = opened;
         let (events, _) = broadcast::channel(EVENTS);
         Ok(Self {
             spec,
             machines,
+            guests,
+            ancestors: Mutex::new(Arc::new([])),
             state,
             store,
             durable,
@@ -158,6 +175,43 @@ impl Chain {
     /// The machines.
     pub const fn machines(&self) -> &Machines {
         &self.machines
+    }
+
+    /// The machines other than Ethereum's.
+    pub const fn guests(&self) -> &Guests {
+        &self.guests
+    }
+
+    /// What the guests are told of the block with this header.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn company(&self, header: &Header) -> Result<Company, ChainError> {
+        if self.guests.is_empty() {
+            return Ok(Company::default());
+        }
+        let mut last = self.ancestors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ancestors = last.clone();
+        if ancestors.first() != Some(&header.parent_hash) {
+            ancestors = self.store.hashes_before(header.number, ANCESTORS)?.into();
+            if header.parent_hash == self.head().hash {
+                *last = ancestors.clone();
+            }
+        }
+        Ok(Company { guests: self.guests.clone(), ancestors })
+    }
+
+    /// The context in which the block with this header is executed.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn context(
+        &self,
+        header: &Header,
+        withdrawals: Vec<Withdrawal>,
+    ) -> Result<BlockContext, ChainError> {
+        let context = BlockInput::context(self.spec.chain_id, header, withdrawals, Vec::new());
+        Ok(self.company(header)?.join(context, header))
     }
 
     /// The authenticated state.
@@ -271,13 +325,27 @@ impl Chain {
         }
     }
 
-    /// The block that a transaction is in, and its index there.
+    /// The block that a transaction of Ethereum's is in, and its index among those.
     ///
     /// # Errors
     /// The store failed.
     pub fn transaction(&self, hash: &B256) -> Result<Option<(Arc<Block>, usize)>, ChainError> {
         let Some((number, index)) = self.store.place(hash)? else { return Ok(None) };
         let index = usize::try_from(index).unwrap_or(usize::MAX);
+        Ok(self.block(number)?.map(|block| (block, index)))
+    }
+
+    /// The block that a guest's transaction is in, and its index there among those
+    /// of all machines ([`Block::guest`]).
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn guest_transaction(
+        &self,
+        kind: MachineKind,
+        hash: &B256,
+    ) -> Result<Option<(Arc<Block>, u32)>, ChainError> {
+        let Some((number, index)) = self.store.guest_place(kind, hash)? else { return Ok(None) };
         Ok(self.block(number)?.map(|block| (block, index)))
     }
 
@@ -366,15 +434,21 @@ struct Opened {
 }
 
 impl Opened {
-    fn at(storage: Storage<'_>, identity: &Identity, history: History) -> Result<Self, ChainError> {
+    fn at(
+        storage: Storage<'_>,
+        identity: &Identity,
+        guests: &Guests,
+        history: History,
+    ) -> Result<Self, ChainError> {
+        let guests = guests.clone();
         let (state, store, durable) = match storage {
             Storage::Memory => {
                 let backend = Arc::new(polity_state::Memory::new());
-                (State::open(backend, history)?, Store::in_memory(identity)?, false)
+                (State::open(backend, history)?, Store::in_memory(identity, guests)?, false)
             }
             Storage::Folder(folder) => {
                 let backend = open_disk(&folder.join("state"), identity.chain_id)?;
-                let store = Store::open(&folder.join("blocks.redb"), identity)?;
+                let store = Store::open(&folder.join("blocks.redb"), identity, guests)?;
                 (State::open(Arc::new(backend), history)?, store, true)
             }
         };
@@ -400,10 +474,15 @@ fn begin(
     store: &Store,
     mut header: Header,
     alloc: &[polity_evm::genesis::Allocation],
+    guests: &Guests,
 ) -> Result<Arc<Block>, ChainError> {
     // A state without a block is of a start that did not get as far as this.
     let commit = match state.height() {
-        None => state.genesis(header.number, genesis::changes(alloc)?)?,
+        None => {
+            let mut changes = genesis::changes(alloc)?;
+            guests.genesis(&header, &mut changes)?;
+            state.genesis(header.number, changes)?
+        }
         Some(height) if height == header.number => {
             header.state_root = state.root()?;
             return put_genesis(state, store, header);
@@ -418,8 +497,7 @@ fn put_genesis(state: &State, store: &Store, header: Header) -> Result<Arc<Block
     let hash = header.hash_slow();
     state.set_block_hash(header.number, hash)?;
     state.flush()?;
-    let block = Block { header, hash, transactions: Vec::new(), withdrawals: Vec::new() };
-    let block = Arc::new(block);
+    let block = Arc::new(Block::empty(header, hash));
     store.put(block.clone(), None)?;
     Ok(block)
 }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use alloy_consensus::{
     Header,
@@ -21,12 +21,13 @@ use polity_evm::{
     receipt::{self, logs_bloom},
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, ViewError};
+use polity_kernel::ViewError;
 use polity_state::Changes;
 use polity_types::Resources;
 
 use super::{
-    Block, Built, Chain, ChainError, ChainView, Event, Included, Tip, Transaction, edits, marks,
+    ANCESTORS, Block, Built, Candidate, Chain, ChainError, ChainView, Event, Included,
+    IncludedGuest, Tip, edits, marks, view::Layer,
 };
 
 /// The roots of so many transactions are worth a second thread.
@@ -89,11 +90,6 @@ impl Draft {
             ..Header::default()
         })
     }
-
-    /// The context in which the block with this header is executed.
-    pub fn context(&self, spec: &ChainSpec, header: &Header) -> BlockContext {
-        BlockInput::context(spec.chain_id, header, self.withdrawals.clone(), Vec::new())
-    }
 }
 
 impl Chain {
@@ -107,24 +103,22 @@ impl Chain {
     pub fn add(
         &self,
         draft: &Draft,
-        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+        choose: impl FnOnce(&Header) -> Vec<Candidate>,
     ) -> Result<Built, ChainError> {
         let mut engine = self.engine();
         let tip = self.tip();
-        let Executed { mut header, candidates, mut built, changes } =
-            self.execute(&mut engine, &tip, draft, choose)?;
-        let commit = self.state.commit(header.number, changes)?;
+        let (executed, changes) = self.execute(&mut engine, &tip, draft, choose)?;
+        let ancestors = executed.ancestors.clone();
+        let number = executed.header.number;
+        let commit = self.state.commit(number, changes)?;
 
         // Where sealing fails, the state has a block too many.
         let undo = Undo { chain: self, to: tip.block.number() };
-        let (transactions, left_out) = part(&candidates, &mut built);
-        let fork = self.fork(&header);
-        finish(&mut header, fork, &transactions, &built.output)?;
-        header.state_root = commit.root()?;
-        let hash = header.hash_slow();
-        self.state.set_block_hash(header.number, hash)?;
-        let withdrawals = draft.withdrawals.clone();
-        let block = Arc::new(Block { header, hash, transactions, withdrawals });
+        let (mut block, left_out) = executed.block(&self.spec, draft)?;
+        block.header.state_root = commit.root()?;
+        block.hash = block.header.hash_slow();
+        self.state.set_block_hash(number, block.hash)?;
+        let block = Arc::new(block);
         let mut edits = Changes::clone(&tip.edits);
         self.mark(&mut edits, &self.view_of(&tip)?)?;
         let edits = edits::encode(&edits, &self.state.view_at(tip.block.number())?)?;
@@ -133,6 +127,7 @@ impl Chain {
             commit.durable()?;
         }
         undo.forget();
+        self.remember(block.hash, &ancestors);
         self.set_tip(Tip { block: block.clone(), edits: Arc::default() });
         // Nobody may be listening.
         let _ = self.events.send(Event::Added(block.clone()));
@@ -147,18 +142,13 @@ impl Chain {
     pub fn preview(
         &self,
         draft: &Draft,
-        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
+        choose: impl FnOnce(&Header) -> Vec<Candidate>,
     ) -> Result<(Block, ChainView), ChainError> {
         let mut engine = self.engine();
         let tip = self.tip();
-        let Executed { mut header, candidates, mut built, changes } =
-            self.execute(&mut engine, &tip, draft, choose)?;
+        let (executed, changes) = self.execute(&mut engine, &tip, draft, choose)?;
         drop(engine);
-        let (transactions, _) = part(&candidates, &mut built);
-        let fork = self.fork(&header);
-        finish(&mut header, fork, &transactions, &built.output)?;
-        let withdrawals = draft.withdrawals.clone();
-        let block = Block { header, hash: B256::ZERO, transactions, withdrawals };
+        let (block, _) = executed.block(&self.spec, draft)?;
         let state = self.state.view_at(tip.block.number())?;
         Ok((block, ChainView::new(state, Arc::new(changes), self.remote.clone())))
     }
@@ -168,24 +158,67 @@ impl Chain {
         engine: &mut Parallel,
         tip: &Tip,
         draft: &Draft,
-        choose: impl FnOnce(&Header) -> Vec<Arc<Transaction>>,
-    ) -> Result<Executed, ChainError> {
+        choose: impl FnOnce(&Header) -> Vec<Candidate>,
+    ) -> Result<(Executed, Changes), ChainError> {
         let header = draft.header(&self.spec, &tip.block)?;
         let candidates = choose(&header);
         let view = self.view_of(tip)?;
         if self.remote.is_some() {
             warm(&view, self.fork(&header), &header, &candidates)?;
         }
+        let company = self.company(&header)?;
+        let withdrawals = draft.withdrawals.clone();
+        let context = BlockInput::context(self.spec.chain_id, &header, withdrawals, Vec::new());
         let block = polity_engine::Block {
-            context: draft.context(&self.spec, &header),
-            transactions: candidates.iter().map(|tx| tx.decoded.clone()).collect(),
+            context: company.join(context, &header),
+            transactions: candidates.iter().map(|tx| tx.decoded().clone()).collect(),
             transaction_limit: Resources::UNLIMITED,
         };
         let built = engine.build(&self.machines, &view, &block)?;
         let mut changes = Changes::clone(&tip.edits);
-        built.output.effects().try_for_each(|effects| changes.apply(&view, effects))?;
+        let supplements = self.apply(&mut changes, &view, &candidates, &built)?;
         self.mark(&mut changes, &view)?;
-        Ok(Executed { header, candidates, built, changes })
+        let ancestors = company.ancestors;
+        Ok((Executed { header, ancestors, candidates, built, supplements }, changes))
+    }
+
+    /// Adds what a block does to the changes on which it was executed, and gives
+    /// what the guests want to keep of their transactions, in order.
+    fn apply(
+        &self,
+        changes: &mut Changes,
+        view: &ChainView,
+        candidates: &[Candidate],
+        built: &polity_engine::Built,
+    ) -> Result<Vec<Bytes>, ChainError> {
+        let output = &built.output;
+        let mut supplements = Vec::new();
+        output.begin.iter().try_for_each(|begin| changes.apply(view, &begin.effects))?;
+        for (index, output) in built.included(candidates.len()).zip(&output.transactions) {
+            if let Some(Candidate::Guest(transaction)) = candidates.get(index) {
+                let mut own = Changes::new();
+                let before = Layer { under: view, changes: &*changes };
+                own.apply(&before, &output.effects)?;
+                let after = Layer { under: &before, changes: &own };
+                let guest = self.guests().get(transaction.kind());
+                let kept = guest
+                    .map(|guest| guest.supplement(&transaction.decoded, output, &before, &after));
+                supplements.push(kept.transpose()?.unwrap_or_default().into());
+            }
+            changes.apply(view, &output.effects)?;
+        }
+        output.end.iter().try_for_each(|end| changes.apply(view, &end.effects))?;
+        Ok(supplements)
+    }
+
+    /// Keeps the hashes that the guests are told of the next block.
+    fn remember(&self, newest: B256, before: &[B256]) {
+        if self.guests().is_empty() {
+            return;
+        }
+        let ancestors = [newest].into_iter().chain(before.iter().copied());
+        let ancestors = ancestors.take(ANCESTORS).collect();
+        *self.ancestors.lock().unwrap_or_else(PoisonError::into_inner) = ancestors;
     }
 }
 
@@ -213,7 +246,7 @@ fn warm(
     view: &ChainView,
     fork: Fork,
     header: &Header,
-    candidates: &[Arc<Transaction>],
+    candidates: &[Candidate],
 ) -> Result<(), ViewError> {
     let mut accounts = vec![header.beneficiary];
     let mut slots = Vec::new();
@@ -232,7 +265,9 @@ fn warm(
         system(WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, &[0, 1, 2, 3]);
         system(CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, &[0, 1, 2, 3]);
     }
-    for tx in candidates {
+    for candidate in candidates {
+        // The other chain knows nothing of other machines.
+        let Candidate::Ethereum(tx) = candidate else { continue };
         accounts.push(tx.sender());
         accounts.extend(alloy_consensus::Transaction::to(&tx.envelope));
         let list = alloy_consensus::Transaction::access_list(&tx.envelope);
@@ -248,10 +283,25 @@ fn warm(
 /// A block that was executed and nothing else.
 struct Executed {
     header: Header,
-    candidates: Vec<Arc<Transaction>>,
+    /// What the guests were told of the blocks before.
+    ancestors: Arc<[B256]>,
+    candidates: Vec<Candidate>,
     built: polity_engine::Built,
-    /// Of the state after the parent, edits included.
-    changes: Changes,
+    /// What the guests keep of their transactions, in order.
+    supplements: Vec<Bytes>,
+}
+
+impl Executed {
+    /// The block, but for the state's root and its hash, and who is not in it.
+    fn block(self, spec: &ChainSpec, draft: &Draft) -> Result<(Block, LeftOut), ChainError> {
+        let Self { header, candidates, mut built, supplements, .. } = self;
+        let fork = spec.fork_at(header.number, header.timestamp);
+        let mut block = Block::empty(header, B256::ZERO);
+        block.withdrawals = draft.withdrawals.clone();
+        let left_out = part(&candidates, &mut built, supplements, &mut block);
+        finish(&mut block, fork, &built.output)?;
+        Ok((block, left_out))
+    }
 }
 
 /// The state's way back to the block before, unless it is forgotten.
@@ -280,25 +330,40 @@ impl Drop for Undo<'_> {
     }
 }
 
-type LeftOut = Vec<(Arc<Transaction>, Option<polity_kernel::Invalid>)>;
+type LeftOut = Vec<(Candidate, Option<polity_kernel::Invalid>)>;
 
-/// Parts the candidates into those in the block, with their outputs, and the
-/// others.
+/// Puts those of the candidates that are in the block into it, with their outputs,
+/// and gives the others.
 fn part(
-    candidates: &[Arc<Transaction>],
+    candidates: &[Candidate],
     built: &mut polity_engine::Built,
-) -> (Vec<Included>, LeftOut) {
+    supplements: Vec<Bytes>,
+    block: &mut Block,
+) -> LeftOut {
     let mut refused = std::mem::take(&mut built.left_out).into_iter().peekable();
-    let mut outputs = std::mem::take(&mut built.output.transactions).into_iter();
-    let mut included = Vec::with_capacity(outputs.len());
+    let mut outputs = (0_u32..).zip(std::mem::take(&mut built.output.transactions));
+    let mut supplements = supplements.into_iter();
     let mut others = Vec::new();
-    for (index, tx) in candidates.iter().enumerate() {
-        match refused.next_if(|left_out| left_out.candidate == index) {
-            None => included.extend(outputs.next().map(|out| Included::new(tx.clone(), out))),
-            Some(left_out) => others.push((tx.clone(), reason(left_out.why))),
+    for (place, candidate) in candidates.iter().enumerate() {
+        if let Some(left_out) = refused.next_if(|left_out| left_out.candidate == place) {
+            others.push((candidate.clone(), reason(left_out.why)));
+            continue;
+        }
+        let Some((index, output)) = outputs.next() else { continue };
+        match candidate.clone() {
+            Candidate::Ethereum(transaction) => {
+                block.transactions.push(Included::new(transaction, index, output));
+            }
+            Candidate::Guest(transaction) => block.guests.push(IncludedGuest {
+                transaction,
+                index,
+                receipt: output.receipt,
+                events: output.effects.events,
+                supplement: supplements.next().unwrap_or_default(),
+            }),
         }
     }
-    (included, others)
+    others
 }
 
 fn reason(why: Refusal) -> Option<polity_kernel::Invalid> {
@@ -310,12 +375,11 @@ fn reason(why: Refusal) -> Option<polity_kernel::Invalid> {
 }
 
 /// Fills in what only execution tells, but for the state's root.
-fn finish(
-    header: &mut Header,
-    fork: Fork,
-    transactions: &[Included],
-    output: &BlockOutput,
-) -> Result<(), ChainError> {
+fn finish(block: &mut Block, fork: Fork, output: &BlockOutput) -> Result<(), ChainError> {
+    if let Some(commitment) = block.commitment() {
+        block.header.extra_data = commitment.into();
+    }
+    let Block { header, transactions, .. } = block;
     let totals = output.totals_of(KIND);
     header.gas_used = totals.gas_used;
     if fork >= Fork::Cancun {
@@ -336,7 +400,9 @@ fn finish(
     header.receipts_root = receipts_root;
     header.logs_bloom = logs_bloom(&receipts);
     if fork >= Fork::Prague {
-        let requests = output.end.iter().flat_map(|end| end.end.requests.iter().cloned());
+        // What other machines hand out is nothing that Ethereum asks for.
+        let end = output.end.iter().filter(|end| end.machine == KIND);
+        let requests = end.flat_map(|end| end.end.requests.iter().cloned());
         let requests = Requests::new(requests.collect::<Vec<Bytes>>());
         header.requests_hash = Some(receipt::requests_hash(&requests));
     }

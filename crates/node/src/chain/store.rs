@@ -2,27 +2,28 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_consensus::Header;
-use alloy_eips::{
-    eip2718::{Decodable2718, Encodable2718},
-    eip4895::Withdrawal,
-};
+use alloy_eips::eip2718::Decodable2718;
 use alloy_primitives::{Address, B256, Bloom};
 use alloy_rlp::{Decodable, Encodable};
 use borsh::{BorshDeserialize, BorshSerialize};
-use polity_evm::Unsigned;
+use polity_evm::{KIND, Unsigned};
 use polity_state::Changes;
-use polity_types::{Event, Receipt};
+use polity_types::{AccountId, Event, MachineKind, Receipt};
 use redb::{
     Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
     backends::InMemoryBackend,
 };
 
-use super::{Block, Envelope, Included, Transaction, edits};
+use super::{
+    Block, Entry, Envelope, GuestTransaction, Guests, Identity, Included, IncludedGuest,
+    Transaction, edits,
+};
 
 /// Height → header, transactions and withdrawals.
 const BLOCKS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blocks");
@@ -32,15 +33,22 @@ const RECEIPTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("receipts
 const BLOOMS: TableDefinition<'_, u64, [u8; 256]> = TableDefinition::new("blooms");
 /// Hash of a block → height.
 const NUMBERS: TableDefinition<'_, [u8; 32], u64> = TableDefinition::new("numbers");
-/// Hash of a transaction → height and index.
-const PLACES: TableDefinition<'_, [u8; 32], (u64, u32)> = TableDefinition::new("places");
+/// Hash of a transaction of Ethereum's → height, and index among those.
+const PLACES: TableDefinition<'_, [u8; 32], Place> = TableDefinition::new("places");
+/// Height → hash of the block.
+const HASHES: TableDefinition<'_, u64, [u8; 32]> = TableDefinition::new("hashes");
+/// Machine and hash of a guest's transaction → height and index.
+const GUESTS: TableDefinition<'_, (u8, [u8; 32]), Place> = TableDefinition::new("guests");
+/// Machine and address of an account, height and index of a guest's transaction
+/// that is to be found by it.
+const ADDRESSES: TableDefinition<'_, AddressRow, ()> = TableDefinition::new("addresses");
 /// Height → what was edited before the block.
 const EDITS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("edits");
 /// What there is one of.
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 /// The layout of the tables. Another one is refused.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_KEY: &str = "format";
 const CHAIN_KEY: &str = "chain";
 const GENESIS_KEY: &str = "genesis";
@@ -51,17 +59,9 @@ const RECENT: usize = 128;
 /// Where blocks, receipts and the indexes to find them by are kept.
 pub struct Store {
     database: Database,
+    guests: Guests,
     durable: bool,
     recent: Mutex<BTreeMap<u64, Arc<Block>>>,
-}
-
-/// What tells a chain from others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// The chain id.
-    pub chain_id: u64,
-    /// A hash of what its first block was made of.
-    pub genesis: B256,
 }
 
 /// Why blocks cannot be read or written.
@@ -73,6 +73,17 @@ pub enum StoreError {
     /// What is stored is not what was written.
     #[error("the store of blocks is damaged: {0}")]
     Corrupt(String),
+    /// A transaction of a machine that the node was not started with.
+    #[error(
+        "block {block} has a transaction of the machine {kind}, which this node does not have: \
+         start it with the machines that the chain was made with"
+    )]
+    Machine {
+        /// The block.
+        block: u64,
+        /// The byte of the machine.
+        kind: MachineKind,
+    },
     /// The store was written by another version.
     #[error("the store of blocks has format {found}, this version reads format {FORMAT}")]
     Format {
@@ -106,9 +117,10 @@ struct BlockRow {
 struct TransactionRow {
     /// The byte of the machine whose transaction it is.
     machine: u8,
-    /// Who sent it: recovering it from the signature again would cost more than
-    /// all the rest, and a development chain has transactions that nobody signed.
-    sender: [u8; 20],
+    /// Who sent it, if it is Ethereum's: recovering that from the signature again
+    /// would cost more than all the rest, and a development chain has transactions
+    /// that nobody signed.
+    sender: Vec<u8>,
     raw: Vec<u8>,
 }
 
@@ -116,31 +128,41 @@ struct TransactionRow {
 struct ReceiptRow {
     receipt: Receipt,
     events: Vec<Event>,
+    supplement: Vec<u8>,
 }
 
-/// The hash and place of a transaction: height and index.
+/// The place of a transaction: height and index. The index of one of Ethereum's is
+/// that among Ethereum's, of a guest's that among those of all machines.
 pub type Place = (u64, u32);
+
+/// Machine and address of an account, and a [`Place`].
+type AddressRow = (u8, [u8; 32], u64, u32);
 
 impl Store {
     /// A store in memory.
     ///
     /// # Errors
     /// No memory.
-    pub fn in_memory(identity: &Identity) -> Result<Self, StoreError> {
+    pub fn in_memory(identity: &Identity, guests: Guests) -> Result<Self, StoreError> {
         let database =
             Database::builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
-        Self::with(database, false, identity)
+        Self::with(database, false, identity, guests)
     }
 
     /// The store in a file, which is created where it is absent.
     ///
     /// # Errors
     /// The file cannot be opened or is of another format or chain.
-    pub fn open(path: &Path, identity: &Identity) -> Result<Self, StoreError> {
-        Self::with(Database::create(path).map_err(failed)?, true, identity)
+    pub fn open(path: &Path, identity: &Identity, guests: Guests) -> Result<Self, StoreError> {
+        Self::with(Database::create(path).map_err(failed)?, true, identity, guests)
     }
 
-    fn with(database: Database, durable: bool, identity: &Identity) -> Result<Self, StoreError> {
+    fn with(
+        database: Database,
+        durable: bool,
+        identity: &Identity,
+        guests: Guests,
+    ) -> Result<Self, StoreError> {
         let Identity { chain_id, genesis } = *identity;
         let write = database.begin_write().map_err(failed)?;
         {
@@ -176,9 +198,17 @@ impl Store {
             write.open_table(NUMBERS).map_err(failed)?;
             write.open_table(PLACES).map_err(failed)?;
             write.open_table(EDITS).map_err(failed)?;
+            write.open_table(HASHES).map_err(failed)?;
+            write.open_table(GUESTS).map_err(failed)?;
+            write.open_table(ADDRESSES).map_err(failed)?;
         }
         write.commit().map_err(failed)?;
-        Ok(Self { database, durable, recent: Mutex::default() })
+        Ok(Self { database, guests, durable, recent: Mutex::default() })
+    }
+
+    /// The guests whose transactions it can read.
+    pub(super) const fn guests(&self) -> &Guests {
+        &self.guests
     }
 
     /// Adds a block and what was edited before it; when this returns, a store on
@@ -205,6 +235,19 @@ impl Store {
             for (index, included) in (0_u32..).zip(&block.transactions) {
                 let hash = included.transaction.hash();
                 table.insert(hash.0, (number, index)).map_err(failed)?;
+            }
+            let mut table = write.open_table(HASHES).map_err(failed)?;
+            table.insert(number, block.hash.0).map_err(failed)?;
+            if !block.guests.is_empty() {
+                let mut places = write.open_table(GUESTS).map_err(failed)?;
+                let mut addresses = write.open_table(ADDRESSES).map_err(failed)?;
+                for included in &block.guests {
+                    let place = (number, included.index);
+                    places.insert(guest_key(included), place).map_err(failed)?;
+                    for row in self.address_rows(number, included) {
+                        addresses.insert(row, ()).map_err(failed)?;
+                    }
+                }
             }
             if let Some(edits) = edits {
                 write.open_table(EDITS).map_err(failed)?.insert(number, edits).map_err(failed)?;
@@ -236,7 +279,17 @@ impl Store {
             let mut numbers = write.open_table(NUMBERS).map_err(failed)?;
             let mut places = write.open_table(PLACES).map_err(failed)?;
             let mut edits = write.open_table(EDITS).map_err(failed)?;
+            let mut hashes = write.open_table(HASHES).map_err(failed)?;
+            let mut guests = write.open_table(GUESTS).map_err(failed)?;
+            let mut addresses = write.open_table(ADDRESSES).map_err(failed)?;
             for block in gone.iter().flatten() {
+                hashes.remove(block.number()).map_err(failed)?;
+                for included in &block.guests {
+                    guests.remove(guest_key(included)).map_err(failed)?;
+                    for row in self.address_rows(block.number(), included) {
+                        addresses.remove(row).map_err(failed)?;
+                    }
+                }
                 blocks.remove(block.number()).map_err(failed)?;
                 receipts.remove(block.number()).map_err(failed)?;
                 blooms.remove(block.number()).map_err(failed)?;
@@ -276,7 +329,7 @@ impl Store {
         })
     }
 
-    /// Where the transaction with this hash is.
+    /// Where the transaction of Ethereum's with this hash is.
     ///
     /// # Errors
     /// The database failed.
@@ -285,6 +338,62 @@ impl Store {
             let table = read.open_table(PLACES).map_err(failed)?;
             let place = table.get(hash.0).map_err(failed)?;
             Ok(place.map(|place| place.value()))
+        })
+    }
+
+    /// Where the transaction of a guest with this hash is.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn guest_place(&self, kind: MachineKind, hash: &B256) -> Result<Option<Place>, StoreError> {
+        self.read(|read| {
+            let table = read.open_table(GUESTS).map_err(failed)?;
+            let place = table.get((kind.byte(), hash.0)).map_err(failed)?;
+            Ok(place.map(|place| place.value()))
+        })
+    }
+
+    /// Where the guests' transactions are that an account is to be found by, the
+    /// newest first: those in a range of places, so many at most.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn guest_places_of(
+        &self,
+        account: &AccountId,
+        range: (Bound<Place>, Bound<Place>),
+        limit: usize,
+    ) -> Result<Vec<Place>, StoreError> {
+        let (machine, address) = (account.machine.byte(), account.address.0);
+        let row = |(height, index): Place| (machine, address, height, index);
+        let first = match range.0 {
+            Bound::Unbounded => Bound::Included(row((0, 0))),
+            bound => bound.map(row),
+        };
+        let last = match range.1 {
+            Bound::Unbounded => Bound::Included(row((u64::MAX, u32::MAX))),
+            bound => bound.map(row),
+        };
+        self.read(|read| {
+            let table = read.open_table(ADDRESSES).map_err(failed)?;
+            let rows = table.range::<AddressRow>((first, last)).map_err(failed)?;
+            let place = |row: Result<(redb::AccessGuard<'_, AddressRow>, _), _>| {
+                let (_, _, height, index) = row.map_err(failed)?.0.value();
+                Ok((height, index))
+            };
+            rows.rev().take(limit).map(place).collect()
+        })
+    }
+
+    /// The hashes of the blocks below a height, the highest first, so many at most.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn hashes_before(&self, height: u64, limit: usize) -> Result<Vec<B256>, StoreError> {
+        self.read(|read| {
+            let table = read.open_table(HASHES).map_err(failed)?;
+            let rows = table.range(..height).map_err(failed)?.rev().take(limit);
+            rows.map(|row| Ok(B256::from(row.map_err(failed)?.1.value()))).collect()
         })
     }
 
@@ -329,7 +438,7 @@ impl Store {
                 .zip(receipts)
                 .map(|(block, receipts)| (block.value().to_vec(), receipts.value().to_vec())))
         })?;
-        let parse = |(block, receipts): (Vec<u8>, Vec<u8>)| parse(&block, &receipts);
+        let parse = |(block, receipts): (Vec<u8>, Vec<u8>)| parse(&block, &receipts, &self.guests);
         let block = rows.map(parse).transpose().map_err(|error| match error {
             StoreError::Corrupt(what) => StoreError::Corrupt(format!("block {number}: {what}")),
             other => other,
@@ -348,6 +457,15 @@ impl Store {
         })?;
         let damaged = |what| corrupt(format!("the edits before block {number}: {what}"));
         bytes.map_or(Ok(Changes::new()), |bytes| edits::decode(&bytes).map_err(damaged))
+    }
+
+    fn address_rows(&self, height: u64, included: &IncludedGuest) -> Vec<AddressRow> {
+        let guest = self.guests.get(included.transaction.kind());
+        let accounts = guest.map(|guest| guest.addresses(included)).unwrap_or_default();
+        let row = |account: AccountId| {
+            (account.machine.byte(), account.address.0, height, included.index)
+        };
+        accounts.into_iter().map(row).collect()
     }
 
     fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Block>>> {
@@ -371,43 +489,61 @@ fn rows(block: &Block) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
     block.header.encode(&mut header);
     let mut withdrawals = Vec::new();
     block.withdrawals.encode(&mut withdrawals);
-    let transactions = block.transactions.iter().map(|included| {
-        let transaction = &included.transaction;
-        TransactionRow {
-            machine: transaction.decoded.machine.byte(),
-            sender: transaction.sender().into_array(),
-            raw: transaction.envelope.encoded_2718(),
-        }
+    let transactions = block.all().map(|entry| TransactionRow {
+        machine: entry.decoded().machine.byte(),
+        sender: match entry {
+            Entry::Ethereum(included) => included.transaction.sender().to_vec(),
+            Entry::Guest(_) => Vec::new(),
+        },
+        raw: entry.raw().into(),
     });
     let row = BlockRow { header, transactions: transactions.collect(), withdrawals };
-    let receipts = block.transactions.iter().map(|included| ReceiptRow {
-        receipt: included.receipt.clone(),
-        events: included.events.clone(),
+    let receipts = block.all().map(|entry| ReceiptRow {
+        receipt: entry.receipt().clone(),
+        events: entry.events().to_vec(),
+        supplement: entry.supplement().to_vec(),
     });
     let receipts: Vec<ReceiptRow> = receipts.collect();
     Ok((borsh::to_vec(&row).map_err(failed)?, borsh::to_vec(&receipts).map_err(failed)?))
 }
 
-fn parse(block: &[u8], receipts: &[u8]) -> Result<Block, StoreError> {
+fn parse(block: &[u8], receipts: &[u8], guests: &Guests) -> Result<Block, StoreError> {
     let row: BlockRow = borsh::from_slice(block).map_err(corrupt)?;
     let receipts: Vec<ReceiptRow> = borsh::from_slice(receipts).map_err(corrupt)?;
     let header = Header::decode(&mut &row.header[..]).map_err(corrupt)?;
-    let withdrawals = Vec::<Withdrawal>::decode(&mut &row.withdrawals[..]).map_err(corrupt)?;
     if receipts.len() != row.transactions.len() {
         let (found, expected) = (receipts.len(), row.transactions.len());
         return Err(corrupt(format!("{found} receipts of {expected} transactions")));
     }
+    let hash = header.hash_slow();
+    let mut block = Block::empty(header, hash);
+    block.withdrawals = Decodable::decode(&mut &row.withdrawals[..]).map_err(corrupt)?;
     // They were authenticated before they were stored.
     let authenticated = Unsigned::for_simulation();
-    let mut transactions = Vec::with_capacity(receipts.len());
-    for (tx, row) in row.transactions.iter().zip(receipts) {
-        let envelope = Envelope::decode_2718(&mut &tx.raw[..]).map_err(corrupt)?;
-        let decoded = authenticated.envelope(&envelope, Address::from(tx.sender));
-        let transaction = Arc::new(Transaction { envelope, decoded, sidecar: None });
-        transactions.push(Included { transaction, receipt: row.receipt, events: row.events });
+    for ((index, tx), row) in (0_u32..).zip(row.transactions).zip(receipts) {
+        let ReceiptRow { receipt, events, supplement } = row;
+        let kind = MachineKind::new(tx.machine);
+        if kind == KIND {
+            let envelope = Envelope::decode_2718(&mut &tx.raw[..]).map_err(corrupt)?;
+            let sender = Address::from(exact(&tx.sender, "sender")?);
+            let decoded = authenticated.envelope(&envelope, sender);
+            let transaction = Arc::new(Transaction { envelope, decoded, sidecar: None });
+            block.transactions.push(Included { transaction, index, receipt, events });
+            continue;
+        }
+        let unknown = || StoreError::Machine { block: block.number(), kind };
+        let guest = guests.get(kind).ok_or_else(unknown)?;
+        let decoded = guest.restore(&tx.raw).map_err(corrupt)?;
+        let transaction = Arc::new(GuestTransaction { decoded, raw: tx.raw.into() });
+        let supplement = supplement.into();
+        block.guests.push(IncludedGuest { transaction, index, receipt, events, supplement });
     }
-    let hash = header.hash_slow();
-    Ok(Block { header, hash, transactions, withdrawals })
+    Ok(block)
+}
+
+/// The key of [`GUESTS`].
+fn guest_key(included: &IncludedGuest) -> (u8, [u8; 32]) {
+    (included.transaction.kind().byte(), included.transaction.hash().0)
 }
 
 fn exact<const N: usize>(bytes: &[u8], what: &str) -> Result<[u8; N], StoreError> {

@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{Address, U256};
-use polity_evm::account;
+use polity_evm::{KIND, account};
 use polity_kernel::{Code, View, ViewError};
 use polity_state::{Changes, StateError, StateView};
 use polity_types::{AccountId, AccountRecord, B256, Bytes, LocalKey, Value};
@@ -102,7 +102,9 @@ impl ChainView {
     /// The account as far as it is known here; `None` where the other chain knows.
     fn account_here(&self, id: &AccountId) -> Result<Option<Option<AccountRecord>>, ViewError> {
         let own = self.own_account(id)?;
+        // The other chain has no machine but Ethereum's.
         let is_known = self.remote.is_none()
+            || id.machine != KIND
             || own.is_some()
             || self.edits.account(id).is_some()
             || self.is_marked(id, &marks::removed())?;
@@ -113,7 +115,8 @@ impl ChainView {
     /// knows.
     fn slot_here(&self, id: &AccountId, key: &LocalKey) -> Result<Option<Value>, ViewError> {
         let own = self.own_slot(id, key)?;
-        if self.remote.is_none() || !own.is_empty() || self.edits.slot(id, key).is_some() {
+        let is_here = self.remote.is_none() || id.machine != KIND || !own.is_empty();
+        if is_here || self.edits.slot(id, key).is_some() {
             return Ok(Some(own));
         }
         let Some(mark) = marks::emptied(key) else { return Ok(Some(own)) };
@@ -155,5 +158,29 @@ impl View for ChainView {
             Some(remote) if number <= remote.number() => remote.block_hash(number),
             _ => self.state.block_hash(number),
         }
+    }
+}
+
+/// A state with changes over it that are borrowed.
+pub(super) struct Layer<'a> {
+    pub(super) under: &'a dyn View,
+    pub(super) changes: &'a Changes,
+}
+
+impl View for Layer<'_> {
+    fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
+        self.changes.account(account).map_or_else(|| self.under.account(account), Ok)
+    }
+
+    fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+        self.changes.slot(account, key).map_or_else(|| self.under.slot(account, key), Ok)
+    }
+
+    fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
+        self.changes.code(hash).cloned().map_or_else(|| self.under.code(hash), Ok)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, ViewError> {
+        self.under.block_hash(number)
     }
 }

@@ -5,6 +5,7 @@ use polity_evm::{BlockInput, Inspect, KIND, Simulated, spec::ChainSpec};
 use polity_kernel::{BlockContext, Decoded, Machines, View};
 
 use super::{CallError, GAS_CAP, Scene, Stage};
+use crate::chain::Company;
 
 /// A block of the chain that is looked at again.
 pub struct Past<'a> {
@@ -22,6 +23,8 @@ pub struct Past<'a> {
     pub transactions: Vec<&'a Decoded>,
     /// Its withdrawals.
     pub withdrawals: &'a [Withdrawal],
+    /// What the other machines were told of it.
+    pub company: Company,
 }
 
 impl<'a> Past<'a> {
@@ -84,8 +87,8 @@ impl<'a> Past<'a> {
 
     /// The block as the scene of calls, before its first transaction.
     pub fn scene(&self, gas_cap: u64) -> Scene<'a> {
-        let header = self.header.clone();
-        Scene { gas_cap, ..Scene::new(self.machines, self.spec, self.before, header) }
+        let (header, company) = (self.header.clone(), self.company.clone());
+        Scene { gas_cap, company, ..Scene::new(self.machines, self.spec, self.before, header) }
     }
 
     /// The index of the transaction with this hash.
@@ -99,8 +102,18 @@ impl<'a> Past<'a> {
         self.transactions.iter().take(index).filter(|tx| tx.machine == KIND).count()
     }
 
+    /// How many transactions come before that of Ethereum's with this index among
+    /// Ethereum's, or, where it is as many as there are, all; `None` beyond.
+    pub fn before(&self, position: usize) -> Option<usize> {
+        let all = 0..self.transactions.len();
+        let own = all.zip(&self.transactions).filter(|(_, tx)| tx.machine == KIND);
+        let places = own.map(|(place, _)| place).chain([self.transactions.len()]);
+        places.into_iter().nth(position)
+    }
+
     fn context(&self) -> BlockContext {
         let withdrawals = self.withdrawals.to_vec();
-        BlockInput::context(self.spec.chain_id, self.header, withdrawals, Vec::new())
+        let context = BlockInput::context(self.spec.chain_id, self.header, withdrawals, Vec::new());
+        self.company.join(context, self.header)
     }
 }

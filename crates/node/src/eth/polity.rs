@@ -1,6 +1,7 @@
 //! `polity_`: what only this node can tell.
 
 use std::{
+    collections::BTreeMap,
     num::NonZeroUsize,
     sync::{Mutex, PoisonError},
     time::Instant,
@@ -9,13 +10,12 @@ use std::{
 use alloy_eips::BlockId;
 use alloy_primitives::{B256, U64};
 use polity_engine::{Observer, Parallel, Statistics};
-use polity_evm::BlockInput;
-use polity_types::{Resources, Status};
+use polity_types::{MachineKind, Receipt, Resources, Status};
 use serde::Serialize;
 
 use super::{Ethereum, resolve::no_block};
 use crate::{
-    chain::{Block, ChainError},
+    chain::{Block, Chain, ChainError},
     rpc::{Methods, Params, Reply, RpcError, reply},
 };
 
@@ -23,6 +23,7 @@ use crate::{
 const MOST_THREADS: usize = 64;
 
 pub(super) fn register(methods: &mut Methods<Ethereum>) {
+    methods.quick("polity_getBlock", whole);
     methods.quick("polity_getTransactionResources", resources);
     methods.heavy("polity_getBlockSchedule", schedule);
 }
@@ -33,12 +34,43 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
 struct Used {
     transaction_hash: B256,
     block_number: U64,
+    #[serde(flatten)]
+    outcome: Outcome,
+    #[serde(flatten)]
+    meters: Meters,
+}
+
+/// How a transaction ended.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outcome {
     /// The machine that executed it.
     machine: &'static str,
     /// How it ended: `success`, `reverted`, or the machine's name for the failure.
     status: String,
     /// In the machine's own gas, as paid for.
     gas_used: U64,
+}
+
+impl Outcome {
+    fn of(chain: &Chain, receipt: &Receipt) -> Self {
+        let machine = chain.machines().get(receipt.machine);
+        Self {
+            machine: machine.map_or("unknown", |machine| machine.name()),
+            status: match &receipt.status {
+                Status::Success => "success".into(),
+                Status::Reverted => "reverted".into(),
+                Status::Failed(reason) => reason.clone(),
+            },
+            gas_used: U64::from(receipt.gas_used),
+        }
+    }
+}
+
+/// What the kernel metered.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Meters {
     /// The machine's gas before refunds.
     compute: U64,
     /// Accounts, slots and codes that were fetched.
@@ -53,24 +85,10 @@ struct Used {
     frames: U64,
 }
 
-fn resources(door: &Ethereum, params: &mut Params<'_>) -> Reply {
-    let hash: B256 = params.required()?;
-    let chain = &door.node.chain;
-    let Some((block, index)) = chain.transaction(&hash)? else { return reply(&None::<Used>) };
-    let used = block.transactions.get(index).map(|included| {
-        let receipt = &included.receipt;
-        let Resources { compute, reads, writes, growth, availability, frames } = receipt.used;
-        let machine = chain.machines().get(receipt.machine);
-        Used {
-            transaction_hash: hash,
-            block_number: U64::from(block.number()),
-            machine: machine.map_or("unknown", |machine| machine.name()),
-            status: match &receipt.status {
-                Status::Success => "success".into(),
-                Status::Reverted => "reverted".into(),
-                Status::Failed(reason) => reason.clone(),
-            },
-            gas_used: U64::from(receipt.gas_used),
+impl From<Resources> for Meters {
+    fn from(used: Resources) -> Self {
+        let Resources { compute, reads, writes, growth, availability, frames } = used;
+        Self {
             compute: U64::from(compute),
             reads: U64::from(reads),
             writes: U64::from(writes),
@@ -78,8 +96,85 @@ fn resources(door: &Ethereum, params: &mut Params<'_>) -> Reply {
             availability: U64::from(availability),
             frames: U64::from(frames),
         }
+    }
+}
+
+fn resources(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let hash: B256 = params.required()?;
+    let chain = &door.node.chain;
+    let used = |block: &Block, receipt: &Receipt| Used {
+        transaction_hash: hash,
+        block_number: U64::from(block.number()),
+        outcome: Outcome::of(chain, receipt),
+        meters: receipt.used.into(),
+    };
+    if let Some((block, index)) = chain.transaction(&hash)? {
+        let included = block.transactions.get(index);
+        return reply(&included.map(|included| used(&block, &included.receipt)));
+    }
+    for guest in chain.guests().iter() {
+        if let Some((block, index)) = chain.guest_transaction(guest.kind(), &hash)? {
+            let included = block.guest(index);
+            return reply(&included.map(|included| used(&block, &included.receipt)));
+        }
+    }
+    reply(&None::<Used>)
+}
+
+/// A block with the transactions of all machines.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole {
+    number: U64,
+    /// `null` for a block that is not made yet.
+    hash: Option<B256>,
+    parent_hash: B256,
+    timestamp: U64,
+    transactions: Vec<Listed>,
+}
+
+/// A transaction in a block.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    /// Its index in the block.
+    index: U64,
+    /// Its index among its machine's transactions.
+    machine_index: U64,
+    /// The hash by which the chain knows it.
+    hash: B256,
+    #[serde(flatten)]
+    outcome: Outcome,
+    resources: Meters,
+}
+
+/// A block as it is, with the transactions of all machines in their order.
+fn whole(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let block = door.find(params.required()?)?;
+    let chain = &door.node.chain;
+    let whole = block.map(|block| {
+        let mut counts: BTreeMap<MachineKind, u64> = BTreeMap::new();
+        let listed = block.all().map(|entry| {
+            let count = counts.entry(entry.decoded().machine).or_default();
+            let machine_index = U64::from(*count);
+            *count = count.saturating_add(1);
+            Listed {
+                index: U64::from(entry.index()),
+                machine_index,
+                hash: entry.decoded().hash,
+                outcome: Outcome::of(chain, entry.receipt()),
+                resources: entry.receipt().used.into(),
+            }
+        });
+        Whole {
+            number: U64::from(block.number()),
+            hash: (block.hash != B256::ZERO).then_some(block.hash),
+            parent_hash: block.header.parent_hash,
+            timestamp: U64::from(block.header.timestamp),
+            transactions: listed.collect(),
+        }
     });
-    reply(&used)
+    reply(&whole)
 }
 
 /// How a block is executed in parallel.
@@ -175,15 +270,13 @@ impl Ethereum {
         threads: NonZeroUsize,
     ) -> Result<(Statistics, Vec<Attempt>), RpcError> {
         let chain = &self.node.chain;
-        let before = block.number().checked_sub(1).filter(|before| *before >= chain.first());
-        let before = before.ok_or_else(|| RpcError::server("the first block is not executed"))?;
-        let view = chain.state_at(before)?;
-        let withdrawals = block.withdrawals.clone();
-        let chain_id = chain.spec().chain_id;
-        let transactions = block.transactions.iter();
+        if block.number() <= chain.first() {
+            return Err(RpcError::server("the first block is not executed"));
+        }
+        let view = chain.state_before(block.number())?;
         let again = polity_engine::Block {
-            context: BlockInput::context(chain_id, &block.header, withdrawals, Vec::new()),
-            transactions: transactions.map(|tx| tx.transaction.decoded.clone()).collect(),
+            context: chain.context(&block.header, block.withdrawals.clone())?,
+            transactions: block.all().map(|entry| entry.decoded().clone()).collect(),
             transaction_limit: Resources::UNLIMITED,
         };
         let mut engine = Parallel::new(threads).map_err(ChainError::from)?.with_least_gas(0);

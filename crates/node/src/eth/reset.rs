@@ -85,6 +85,7 @@ impl Ethereum {
     fn begin_again(&self) -> Result<(), RpcError> {
         self.forget_moments();
         self.node.pool.clear();
+        self.node.guests.clear();
         let chain = &self.node.chain;
         self.go_back_to(chain.first())?;
         // The clock of a fork goes on from the block that it goes on from.

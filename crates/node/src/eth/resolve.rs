@@ -4,7 +4,7 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 
 use super::Ethereum;
 use crate::{
-    chain::{Block, ChainView},
+    chain::{Block, ChainView, Company},
     rpc::RpcError,
 };
 
@@ -14,6 +14,8 @@ pub struct At {
     pub block: Arc<Block>,
     /// The state after it.
     pub state: ChainView,
+    /// What machines besides Ethereum's are told of it.
+    pub company: Company,
 }
 
 impl Ethereum {
@@ -51,23 +53,24 @@ impl Ethereum {
         }
         if id.is_latest() {
             let tip = chain.tip();
-            return Ok(At { state: chain.view_of(&tip)?, block: tip.block.clone() });
+            return self.after(chain.view_of(&tip)?, tip.block.clone());
         }
         let block = self.find(id)?.ok_or_else(|| no_block(id))?;
         let state = chain.state_at(block.number())?;
-        Ok(At { block, state })
+        self.after(state, block)
+    }
+
+    fn after(&self, state: ChainView, block: Arc<Block>) -> Result<At, RpcError> {
+        let company = self.node.chain.company(&block.header)?;
+        Ok(At { block, state, company })
     }
 
     /// The block that would be made now, with the state after it.
     fn pending(&self) -> Result<At, RpcError> {
         let node = &self.node;
-        let settings = node.miner.settings();
         let draft = node.miner.draft(&node.chain.head());
-        let (block, state) = node.chain.preview(&draft, |header| {
-            let base_fee = header.base_fee_per_gas.unwrap_or_default();
-            node.pool.best(settings.order, base_fee, header.gas_limit)
-        })?;
-        Ok(At { block: Arc::new(block), state })
+        let (block, state) = node.chain.preview(&draft, |header| node.miner.candidates(header))?;
+        self.after(state, Arc::new(block))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
     trace_filter, trace_get, trace_raw, trace_transaction, transactions::number_of,
 };
 use crate::{
-    chain::{Block, ChainView, Transaction},
+    chain::{Block, ChainView, Company, Transaction},
     rpc::{Methods, Params, Reply, RpcError, reply},
 };
 
@@ -95,20 +95,21 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
 struct Looked {
     block: Arc<Block>,
     before: ChainView,
+    company: Company,
 }
 
 impl Looked {
     fn past<'a>(&'a self, door: &'a Ethereum) -> Past<'a> {
         let chain = &door.node.chain;
-        let transactions = self.block.transactions.iter();
         Past {
             machines: chain.machines(),
             spec: chain.spec(),
             before: &self.before,
             header: &self.block.header,
             hash: self.block.hash,
-            transactions: transactions.map(|included| &included.transaction.decoded).collect(),
+            transactions: self.block.all().map(|entry| entry.decoded()).collect(),
             withdrawals: &self.block.withdrawals,
+            company: self.company.clone(),
         }
     }
 }
@@ -125,12 +126,16 @@ impl Ethereum {
         if number <= chain.first() {
             return Err(RpcError::server("genesis is not traceable"));
         }
-        Ok(Looked { before: chain.state_before(number)?, block })
+        let company = chain.company(&block.header)?;
+        Ok(Looked { before: chain.state_before(number)?, block, company })
     }
 
-    /// The block that a transaction is in, and its index there.
+    /// The block that a transaction of Ethereum's is in, and its index there among
+    /// those of all machines.
     fn retrace(&self, hash: &B256) -> Result<Option<(Looked, usize)>, RpcError> {
         let Some((block, index)) = self.node.chain.transaction(hash)? else { return Ok(None) };
+        let Some(included) = block.transactions.get(index) else { return Ok(None) };
+        let index = usize::try_from(included.index).unwrap_or(usize::MAX);
         Ok(Some((self.look_at(block)?, index)))
     }
 }

@@ -15,6 +15,7 @@ use super::{
     CallError,
     overrides::{Moves, override_block, override_state},
 };
+use crate::chain::Company;
 
 /// The most gas of a call that names none, or too much: geth's.
 pub const GAS_CAP: u64 = 50_000_000;
@@ -31,19 +32,22 @@ pub struct Scene<'a> {
     pub view: &'a dyn View,
     /// The header of the block: of the one whose state it is, or of the next.
     pub header: Header,
+    /// What the other machines are told of the block.
+    pub company: Company,
     /// The most gas of one call.
     pub gas_cap: u64,
 }
 
 impl<'a> Scene<'a> {
-    /// A state in a block, where calls have [`GAS_CAP`].
-    pub const fn new(
+    /// A state in a block, where calls have [`GAS_CAP`] and no machine besides
+    /// Ethereum's is told of the block.
+    pub fn new(
         machines: &'a Machines,
         spec: &'a ChainSpec,
         view: &'a dyn View,
         header: Header,
     ) -> Self {
-        Self { machines, spec, view, header, gas_cap: GAS_CAP }
+        Self { machines, spec, view, header, company: Company::default(), gas_cap: GAS_CAP }
     }
 
     /// The scene with what a request makes up of its state and block.
@@ -77,6 +81,7 @@ impl<'a> Scene<'a> {
         }
         let blob_base_fee = block.and_then(|block| block.blob_base_fee);
         let context = context(self.spec, &header, blob_base_fee.map(|fee| fee.saturating_to()));
+        let context = self.company.join(context, &header);
         Ok(Stage {
             state: overlay,
             header,

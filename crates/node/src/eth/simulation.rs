@@ -69,9 +69,9 @@ impl Ethereum {
     /// The scene of a call at a block.
     pub(super) fn scene<'a>(&'a self, at: &'a At) -> Scene<'a> {
         let chain = &self.node.chain;
-        let header = at.block.header.clone();
+        let (header, company) = (at.block.header.clone(), at.company.clone());
         let gas_cap = self.node.config.limits.call_gas;
-        Scene { gas_cap, ..Scene::new(chain.machines(), chain.spec(), &at.state, header) }
+        Scene { gas_cap, company, ..Scene::new(chain.machines(), chain.spec(), &at.state, header) }
     }
 
     /// The gas limit for a transaction that names none.

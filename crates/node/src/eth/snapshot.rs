@@ -97,6 +97,7 @@ impl Ethereum {
         let node = &self.node;
         node.miner.pause(|| node.chain.go_back(self.powers()?, tip).map_err(RpcError::from))?;
         node.pool.renew(&node.chain.latest()?);
+        node.guests.renew(node.chain.head().number());
         Ok(())
     }
 

@@ -74,12 +74,11 @@ pub fn debug_call<'a>(
     let block = options.block_overrides.as_ref();
     let mut stage = match (options.tx_index, past) {
         (Some(index), Some(past)) => {
-            let index = usize::try_from(index).unwrap_or(usize::MAX);
-            if index > past.transactions.len() {
-                let text = format!("transaction index {index} is not in the block");
-                return Err(CallError::Params(text));
-            }
-            scene.stage_over(past.until(index)?.state, state, block)?
+            let before = past.before(usize::try_from(index).unwrap_or(usize::MAX));
+            let before = before.ok_or_else(|| {
+                CallError::Params(format!("transaction index {index} is not in the block"))
+            })?;
+            scene.stage_over(past.until(before)?.state, state, block)?
         }
         _ => scene.stage(state, block)?,
     };

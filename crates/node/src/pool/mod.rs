@@ -3,9 +3,13 @@
 //! Each sender has a queue in the order of nonces. What follows on the sender's
 //! nonce without a gap is *pending*, the rest is *queued*. Blocks take from the
 //! heads of the queues, those that pay the most first.
+//!
+//! That is so for Ethereum's transactions. Those of other machines wait in one
+//! queue, a [`GuestPool`].
 
 mod admission;
 mod error;
+mod guests;
 
 use std::{
     collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, hash_map::Entry},
@@ -23,6 +27,7 @@ use crate::chain::{Block, Transaction};
 
 pub use admission::{Conditions, check, check_sender};
 pub use error::PoolError;
+pub use guests::{Fate, GuestError, GuestPool};
 
 /// How much more than the transaction that it replaces another has to pay, in
 /// percent; as geth has it, for blobs as well.

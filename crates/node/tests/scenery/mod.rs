@@ -9,6 +9,7 @@ use polity_evm::{
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::{Decoded, Machines};
+use polity_node::chain::Company;
 use polity_node::eth::{Past, Scene};
 use polity_testkit::state::State;
 use polity_types::AccountRecord;
@@ -133,6 +134,7 @@ impl World {
             hash: B256::repeat_byte(0xb1),
             transactions: transactions.iter().collect(),
             withdrawals: &[],
+            company: Company::default(),
         }
     }
 }
