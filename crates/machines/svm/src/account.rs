@@ -14,7 +14,7 @@ use crate::{KIND, lamports::lamports};
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, Name, Space, U256, Value};
 use sha2::{Digest, Sha256};
-use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
+use solana_account::{AccountSharedData, ReadableAccount};
 use solana_loader_v3_interface::state::UpgradeableLoaderState;
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable};
@@ -110,9 +110,13 @@ impl Head {
         *self == Self::NONE
     }
 
-    /// The first bytes of the data.
-    pub(crate) fn start(&self) -> &[u8] {
-        &self.first
+    /// What a loader wrote at the begin of the data, if that is what it is.
+    pub(crate) fn loader_state(&self) -> Option<UpgradeableLoaderState> {
+        let mut start = [0; UpgradeableLoaderState::size_of_programdata_metadata()];
+        for (to, byte) in start.iter_mut().zip(&self.first) {
+            *to = *byte;
+        }
+        wincode::deserialize(start.get(..self.len.min(start.len()))?).ok()
     }
 
     /// The whole data.
@@ -150,11 +154,13 @@ impl Head {
         lamports: u64,
     ) -> Result<AccountSharedData, C::Error> {
         let data = self.data(cells, account)?;
-        let mut shared = AccountSharedData::new(lamports, 0, &self.owner);
-        shared.set_data(data);
-        shared.set_executable(self.executable);
-        shared.set_rent_epoch(NEVER);
-        Ok(shared)
+        Ok(AccountSharedData::create_from_existing_shared_data(
+            lamports,
+            Arc::new(data),
+            self.owner,
+            self.executable,
+            NEVER,
+        ))
     }
 }
 

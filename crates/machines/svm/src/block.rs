@@ -3,7 +3,7 @@
 use crate::{KIND, account::NEVER, blockhash};
 use polity_kernel::{BlockContext, Halt};
 use polity_types::B256;
-use solana_account::{AccountSharedData, WritableAccount};
+use solana_account::{AccountSharedData, ReadableAccount};
 use solana_clock::Clock;
 use solana_epoch_rewards::EpochRewards;
 use solana_epoch_schedule::EpochSchedule;
@@ -17,7 +17,7 @@ use solana_sdk_ids::sysvar;
 use solana_slot_hashes::SlotHashes;
 use solana_stake_history::StakeHistory;
 #[expect(deprecated, reason = "programs of the past read it")]
-use solana_sysvar::recent_blockhashes::{Entry, IterItem, RecentBlockhashes};
+use solana_sysvar::recent_blockhashes::{IterItem, RecentBlockhashes};
 use std::{any::Any, collections::HashMap, sync::Arc};
 
 /// For how many blocks a transaction may name a block's hash.
@@ -40,7 +40,6 @@ pub struct BlockInput {
 /// What is the same for all transactions of a block.
 pub(crate) struct Environment {
     pub(crate) slot: u64,
-    pub(crate) clock: Clock,
     pub(crate) rent: Rent,
     pub(crate) slot_hashes: SlotHashes,
     pub(crate) sysvars: SysvarCache,
@@ -72,10 +71,15 @@ impl Environment {
         let rent = Rent::default();
         let mut accounts = HashMap::new();
         let mut add = |id: Pubkey, data: Vec<u8>| {
-            let mut account =
-                AccountSharedData::new(rent.minimum_balance(data.len()), 0, &sysvar::ID);
-            account.set_data(data);
-            account.set_rent_epoch(NEVER);
+            let lamports = rent.minimum_balance(data.len());
+            let data = Arc::new(data);
+            let account = AccountSharedData::create_from_existing_shared_data(
+                lamports,
+                data,
+                sysvar::ID,
+                false,
+                NEVER,
+            );
             accounts.insert(id, account);
         };
         add(sysvar::clock::ID, encoded(&clock));
@@ -89,12 +93,11 @@ impl Environment {
         let mut sysvars = SysvarCache::default();
         sysvars.fill_missing_entries(|id, set| {
             if let Some(account) = accounts.get(id) {
-                set(solana_account::ReadableAccount::data(account));
+                set(account.data());
             }
         });
         Self {
             slot,
-            clock,
             rent,
             slot_hashes,
             sysvars,

@@ -15,7 +15,7 @@ use crate::{
     transaction::{Limits, Transaction, check_locks},
 };
 use polity_kernel::{Halt, Host, Invalid};
-use solana_account::{Account, AccountSharedData, ReadableAccount, WritableAccount};
+use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_address_lookup_table_interface::{error::AddressLookupError, state::AddressLookupTable};
 use solana_instruction::{BorrowedAccountMeta, BorrowedInstruction, TRANSACTION_LEVEL_STACK_HEIGHT};
 use solana_instructions_sysvar::construct_instructions_data;
@@ -29,7 +29,7 @@ use solana_pubkey::Pubkey;
 use solana_sdk_ids::{native_loader, sysvar};
 use solana_svm_log_collector::LogCollector;
 use solana_svm_timings::ExecuteTimings;
-use solana_svm_transaction::svm_message::{SVMMessage, SVMStaticMessage};
+use solana_svm_transaction::svm_message::SVMStaticMessage;
 use solana_transaction_context::transaction::{ExecutionRecord, TransactionContext};
 use solana_transaction_error::TransactionError;
 use std::{borrow::Cow, rc::Rc};

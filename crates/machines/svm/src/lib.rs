@@ -16,6 +16,7 @@ mod block;
 mod executor;
 mod features;
 mod fees;
+pub mod genesis;
 mod lamports;
 mod load;
 mod machine;

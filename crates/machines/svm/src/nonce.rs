@@ -1,5 +1,5 @@
 use crate::block::{Environment, LAMPORTS_PER_SIGNATURE};
-use solana_account::{AccountSharedData, WritableAccount};
+use solana_account::AccountSharedData;
 use solana_message::SanitizedMessage;
 use solana_nonce::{state::State, versions::Versions};
 use solana_nonce_account::{SystemAccountKind, get_system_account_kind, verify_nonce_account};

@@ -6,7 +6,7 @@ use crate::{
     precompiles,
 };
 use polity_kernel::Code;
-use solana_account::{AccountSharedData, WritableAccount};
+use solana_account::AccountSharedData;
 use solana_loader_v3_interface::state::UpgradeableLoaderState;
 use solana_program_runtime::{
     execution_budget::{SVMTransactionExecutionBudget, SVMTransactionExecutionCost},
@@ -15,6 +15,7 @@ use solana_program_runtime::{
     },
     program_cache_entry::{ProgramCacheEntry, ProgramCacheEntryOwner, ProgramCacheEntryType},
     program_metrics::LoadProgramMetrics,
+    solana_sbpf::program::BuiltinFunctionDefinition,
 };
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{
@@ -125,11 +126,8 @@ impl Runtime {
 }
 
 fn native(data: &[u8]) -> AccountSharedData {
-    let mut account = AccountSharedData::new(1, 0, &native_loader::ID);
-    account.set_data(data.to_vec());
-    account.set_executable(true);
-    account.set_rent_epoch(NEVER);
-    account
+    let data = Arc::new(data.to_vec());
+    AccountSharedData::create_from_existing_shared_data(1, data, native_loader::ID, true, NEVER)
 }
 
 /// The account of a program that is built in; `None` for every other address.
@@ -186,7 +184,7 @@ pub(crate) fn programdata_address(head: &Head) -> Option<Pubkey> {
     if !bpf_loader_upgradeable::check_id(&head.owner) {
         return None;
     }
-    match UpgradeableLoaderState::deserialize_from(head.start()).ok()? {
+    match head.loader_state()? {
         UpgradeableLoaderState::Program { programdata_address } => Some(programdata_address),
         _ => None,
     }
@@ -211,8 +209,8 @@ pub(crate) fn load<C: Cells>(
             };
             let holder = crate::account(&programdata);
             let head = cells.head(&holder)?;
-            let deployed = match UpgradeableLoaderState::deserialize_from(head.start()) {
-                Ok(UpgradeableLoaderState::ProgramData { slot, .. })
+            let deployed = match head.loader_state() {
+                Some(UpgradeableLoaderState::ProgramData { slot, .. })
                     if bpf_loader_upgradeable::check_id(&head.owner) && head.has_code =>
                 {
                     slot

@@ -8,7 +8,7 @@ use solana_transaction_error::TransactionError;
 /// the execution did not look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Record {
-    error: Option<Vec<u8>>,
+    pub(crate) error: Option<Vec<u8>>,
     /// Lamports that were paid for the transaction.
     pub fee: u64,
     /// Compute units that it used.

@@ -189,7 +189,9 @@ fn decoded(
 /// different senders may conflict over.
 fn hints(message: &VersionedMessage) -> Vec<Hint> {
     let keys = message.static_account_keys().iter().enumerate().skip(1);
-    let written = keys.filter(|(index, _)| message.is_maybe_writable(*index, Some(&RESERVED)));
+    let written = keys.filter(|(index, _)| {
+        message.is_maybe_writable_with_reserved_addresses(*index, Some(&*RESERVED))
+    });
     written.map(|(_, key)| Hint { account: account(key), key: Some(head_key()) }).collect()
 }
 
