@@ -2,6 +2,7 @@
 //!
 //! - [`toy`]: machines whose contracts are lists of host operations, to drive every way through the
 //!   kernel from a test.
+//! - [`solana`]: programs for Solana's machine and how their instructions are written.
 //! - [`state`]: a state in ordered maps, as plain as can be.
 //! - `chain` (a feature): the sample chain and an assembler for its contracts.
 //! - `data` (a feature): the folder of recorded blocks and test vectors.
@@ -16,6 +17,7 @@ pub mod chain;
 pub mod data;
 #[cfg(feature = "node")]
 pub mod node;
+pub mod solana;
 pub mod state;
 pub mod toy;
 #[cfg(feature = "workloads")]
