@@ -123,7 +123,7 @@ pub(crate) fn execute(
         record.loaded_readonly = bytes(&message.loaded_addresses.readonly);
     }
     record.fee = fee.total();
-    record.loaded_bytes = u32::try_from(accounts.size).unwrap_or(u32::MAX);
+    record.loaded_bytes = u32::try_from(accounts.size.min(accounts.most)).unwrap_or(u32::MAX);
     Ok(record)
 }
 
