@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p polity-benches -- kernel` compares the sequential engine with bare revm,
 //! `-- parallel` the parallel engine with the sequential one, `-- state` the state's storage engines
-//! with each other. `-- node` loads `polity node` and anvil side by side. `-- pipeline` times blocks from execution to the disk, `-- trie` the state's trie
+//! with each other. `-- solana` Solana's machine with litesvm and agave. `-- node` loads `polity node` and anvil side by side. `-- pipeline` times blocks from execution to the disk, `-- trie` the state's trie
 //! in memory, and `-- witness` measures the witnesses of blocks. `docs/benchmarks.md` explains the
 //! rows and keeps the last results.
 
@@ -16,6 +16,7 @@ mod latency;
 mod node;
 mod parallel;
 mod pipeline;
+mod solana;
 mod state;
 mod table;
 mod trie;
@@ -49,6 +50,8 @@ enum Command {
     Node(node::Nodes),
     /// Execution, the state's commit, and both together, in wall time.
     Pipeline(pipeline::Pipeline),
+    /// Solana's machine beside litesvm and agave's own processor, in wall and CPU time.
+    Solana(solana::Solana),
     /// The state's storage engines, in wall and CPU time, bytes, disk and memory.
     State(state::States),
     /// The trie in memory, in wall and CPU time.
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         Command::Latency(latency) => latency.run(),
         Command::Node(node) => node.run(),
         Command::Pipeline(pipeline) => pipeline.run(),
+        Command::Solana(solana) => solana.run(),
         Command::State(state) => state.run(),
         Command::Trie(trie) => trie.run(),
         Command::Witness(witness) => witness.run(),
