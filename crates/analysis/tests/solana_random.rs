@@ -24,6 +24,7 @@ struct Count {
     succeeded: usize,
     failed: usize,
     invalid: usize,
+    errors: BTreeMap<String, usize>,
 }
 
 /// Random transactions on a random world, several in a slot. Half of the worlds have programs that
@@ -34,8 +35,10 @@ fn run(seed: u64, slots: usize, counts: &mut BTreeMap<Kind, Count>) {
     // Of more than it can count agave knows nothing.
     world.extra.remove(&world::person(world::CROESUS));
     let mut bank = Bank::new(&world);
-    if rng.once_in(2) {
-        assert!(bank.theirs.interpret() > 8);
+    match rng.below(4) {
+        0 | 1 => assert!(bank.theirs.interpret() > 8),
+        2 => bank = bank.with_litesvm(),
+        _ => {}
     }
     let favoured: Vec<Kind> = (0..3).map(|_| *rng.pick(Kind::ALL).unwrap()).collect();
     for _ in 0..slots {
@@ -54,8 +57,12 @@ fn run(seed: u64, slots: usize, counts: &mut BTreeMap<Kind, Count>) {
             let count = counts.entry(kind).or_default();
             match ended {
                 Ended::Included(record) if record.error().is_none() => count.succeeded += 1,
-                Ended::Included(_) => count.failed += 1,
-                _ => count.invalid += 1,
+                Ended::Included(record) => {
+                    count.failed += 1;
+                    let error = record.error().unwrap().to_string();
+                    *count.errors.entry(error).or_default() += 1;
+                }
+                Ended::Invalid(_) | Ended::Refused(_) => count.invalid += 1,
             }
             if rng.once_in(30) {
                 assert!(!bank.send(signed).is_success());
@@ -77,8 +84,11 @@ fn run_all(seeds: impl Iterator<Item = u64>, slots: usize) {
         run(seed, slots, &mut counts);
     }
     let mut all = 0;
-    for (kind, Count { succeeded, failed, invalid }) in &counts {
+    for (kind, Count { succeeded, failed, invalid, errors }) in &counts {
         println!("{kind:?}: {succeeded} succeeded, {failed} failed, {invalid} invalid");
+        for (error, times) in errors {
+            println!("    {times} × {error}");
+        }
         all += succeeded + failed + invalid;
     }
     println!("{all} transactions");

@@ -598,18 +598,18 @@ fn counter(rng: &mut Rng, rich: usize) -> Draft {
     let own = if rng.once_in(8) { of(few(rng, RICH)) } else { of(rich) };
     let owner = if rng.once_in(2) { pays(authority) } else { signs(authority) };
     let system = read(system_program::ID);
-    let instruction = match rng.below(6) {
-        0 | 1 => {
+    let instruction = match rng.below(10) {
+        0..=4 => {
             let start = if rng.once_in(4) { u64::MAX - 2 } else { number(rng, 99) };
             let data: [&[u8]; 2] = [&[175, 175, 109, 31, 13, 152, 155, 237], &start.to_le_bytes()];
             instruction(id, &[write(own), pays(authority), system], &data)
         }
-        2 | 3 => {
+        5 | 6 => {
             let by = number(rng, 5);
             let data: [&[u8]; 2] = [&[11, 18, 104, 9, 104, 174, 59, 33], &by.to_le_bytes()];
             instruction(id, &[write(own), owner], &data)
         }
-        4 => {
+        7 | 8 => {
             let note = vec![7; rng.below(600)];
             let len = (note.len() as u32).to_le_bytes();
             let data: [&[u8]; 3] = [&[14, 21, 145, 112, 180, 89, 37, 76], &len, &note];
@@ -762,7 +762,11 @@ fn purse(kind: Kind, rng: &mut Rng, rich: usize) -> Draft {
 fn programs(kind: Kind, rng: &mut Rng, rich: usize) -> Draft {
     let index = rng.below(VERSIONS);
     let (target, authority) = (version(index), person(1 + index));
-    let buffer_index = rng.below(BUFFERS);
+    // Mostly one of the same authority.
+    let buffer_index = match rng.once_in(4) {
+        true => rng.below(BUFFERS),
+        false => index + VERSIONS * rng.below(BUFFERS / VERSIONS),
+    };
     let source = buffer(buffer_index);
     let call = |id| instruction(id, &[], &[&[rng_byte(index)]]);
     let deployed = new(6 + rng.below(2));
@@ -770,7 +774,7 @@ fn programs(kind: Kind, rng: &mut Rng, rich: usize) -> Draft {
         Kind::Deploy => {
             let owner = person(1 + buffer_index % VERSIONS);
             let lamports = least(UpgradeableLoaderState::size_of_program());
-            let len = pick(rng, [1_000, 5_000, 20_000]);
+            let len = pick(rng, [1_000, 20_000, 20_000]);
             let deploy = loader::deploy_with_max_program_len(
                 &person(rich),
                 &deployed,

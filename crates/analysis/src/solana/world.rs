@@ -131,7 +131,7 @@ pub fn wrapped(person: usize) -> Pubkey {
 
 /// An account of the purse.
 pub fn purse_account(index: usize) -> Pubkey {
-    place("purse", index)
+    place("account of the purse", index)
 }
 
 /// A buffer.
@@ -341,7 +341,10 @@ fn published() -> BTreeMap<Pubkey, AccountSharedData> {
     }
     for index in 0..VERSIONS {
         let authority = Some(person(index + 1));
-        accounts.extend(deployed(&version(index), &loader, VERSION_1.1, DEPLOYED, authority));
+        // With room for another.
+        let mut elf = VERSION_1.1.to_vec();
+        elf.resize(elf.len().saturating_mul(2), 0);
+        accounts.extend(deployed(&version(index), &loader, &elf, DEPLOYED, authority));
     }
     for index in 0..BUFFERS {
         let (_, elf) = if index % 2 == 0 { VERSION_2 } else { VERSION_1 };

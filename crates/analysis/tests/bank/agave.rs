@@ -176,6 +176,13 @@ impl Agave {
         self.store.0.get(address).map(|(account, _)| account)
     }
 
+    /// All accounts, what is executed before what refers to it.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (Pubkey, Option<&AccountSharedData>)> {
+        let mut all: Vec<_> = self.store.0.iter().map(|(key, (account, _))| (*key, account)).collect();
+        all.sort_by_key(|(key, account)| (account.executable(), *key));
+        all.into_iter().map(|(key, account)| (key, Some(account)))
+    }
+
     /// Makes the programs that are there run without being compiled.
     pub(crate) fn interpret(&mut self) -> usize {
         let mut prepared = 0;
@@ -220,7 +227,13 @@ impl Agave {
         prepared
     }
 
-    pub(crate) fn execute(&mut self, tx: VersionedTransaction) -> Result<Done, TransactionError> {
+    /// Executes the transaction with these bytes, as many as fit into a packet.
+    pub(crate) fn execute(&mut self, raw: &[u8]) -> Result<Done, TransactionError> {
+        if raw.len() > 1232 {
+            return Err(TransactionError::SanitizeFailure);
+        }
+        let tx: VersionedTransaction = wincode::deserialize_exact(raw)
+            .map_err(|_| TransactionError::SanitizeFailure)?;
         let loader = Tables(self);
         let tx =
             SanitizedTransaction::try_create(tx, MessageHash::Compute, None, loader, &RESERVED)?;

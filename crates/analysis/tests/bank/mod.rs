@@ -2,8 +2,10 @@
 //! by both, and everything that they say and leave is compared.
 
 pub(crate) mod agave;
+mod lite;
 
 use agave::{Agave, Done, MACHINE};
+use lite::Lite;
 use polity_analysis::solana::{
     draw::{Draft, Now},
     world::{self, World},
@@ -29,8 +31,7 @@ pub(crate) struct Bank {
     scratch: Scratch,
     pub(crate) slot: u64,
     ancestors: Vec<B256>,
-    /// Base units that were given from outside.
-    given: U256,
+    lite: Option<Lite>,
 }
 
 /// How a transaction ended, on both alike.
@@ -88,8 +89,17 @@ impl Bank {
             scratch: Scratch::default(),
             slot,
             ancestors,
-            given: U256::ZERO,
+            lite: None,
         }
+    }
+
+    /// Compares with litesvm too, from now on.
+    pub(crate) fn with_litesvm(mut self) -> Self {
+        let mut lite = Lite::new();
+        lite.follow(self.theirs.accounts());
+        lite.enter(&block(self.slot, &self.ancestors));
+        self.lite = Some(lite);
+        self
     }
 
     /// Sets an account on both chains.
@@ -104,9 +114,11 @@ impl Bank {
         let id = polity_svm::account(&address);
         let mut record = self.state.account(&id).unwrap().unwrap_or_default();
         record.balance += amount;
-        self.given += amount;
         self.state.insert_account(id, Some(record));
         self.theirs.set(address, self.account(&address));
+        if let Some(lite) = &mut self.lite {
+            lite.follow([(address, self.theirs.account(&address))].into_iter());
+        }
     }
 
     /// The hash that transactions may name, so many blocks old.
@@ -141,17 +153,28 @@ impl Bank {
 
     /// Executes on both and compares.
     pub(crate) fn send(&mut self, transaction: VersionedTransaction) -> Ended {
-        let raw = wincode::serialize(&transaction).unwrap();
-        let before = self.balances(transaction.message.static_account_keys());
-        let ours = self.execute(&raw);
-        let theirs = self.theirs.execute(transaction.clone());
-        match (&ours, theirs) {
+        self.send_raw(&wincode::serialize(&transaction).unwrap())
+    }
+
+    /// Executes the transaction with these bytes on both and compares.
+    pub(crate) fn send_raw(&mut self, raw: &[u8]) -> Ended {
+        let transaction: Option<VersionedTransaction> = wincode::deserialize_exact(raw).ok();
+        let keys = transaction.as_ref().map(|tx| tx.message.static_account_keys().to_vec());
+        let before = self.balances(&keys.clone().unwrap_or_default());
+        let ours = self.execute(raw);
+        let theirs = self.theirs.execute(raw);
+        match (&ours, &theirs) {
             (Ended::Included(record), Ok(theirs)) => {
-                let ours = done(record, &theirs);
-                assert_eq!(ours, theirs, "{transaction:#?}");
-                self.is_conserved(before, record, &transaction, &theirs.accounts);
+                let (ours, tx) = (done(record, theirs), transaction.unwrap());
+                assert_eq!(&ours, theirs, "{tx:#?}");
+                self.is_conserved(before, record, &tx, &theirs.accounts);
                 for key in &theirs.accounts {
                     self.compare(key);
+                }
+                if let Some(lite) = &mut self.lite {
+                    lite.compare(&tx, theirs);
+                    let made = &self.theirs;
+                    lite.follow(theirs.accounts.iter().map(|key| (*key, made.account(key))));
                 }
             }
             (Ended::Invalid(invalid), Err(error)) => {
@@ -209,7 +232,11 @@ impl Bank {
         self.ancestors.truncate(512);
         self.slot += 1;
         let recent = self.ancestors.iter().map(polity_svm::blockhash).collect();
-        self.theirs.enter(&block(self.slot, &self.ancestors), recent);
+        let block = block(self.slot, &self.ancestors);
+        self.theirs.enter(&block, recent);
+        if let Some(lite) = &mut self.lite {
+            lite.enter(&block);
+        }
     }
 
     /// The account on our chain.
