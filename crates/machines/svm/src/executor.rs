@@ -145,7 +145,7 @@ fn execute_instructions(
             roll_back(&accounts.loaded, nonce, message, charged, host)?;
         }
     }
-    record.loaded_bytes = u32::try_from(accounts.size).unwrap_or(u32::MAX);
+    record.loaded_bytes = u32::try_from(accounts.size.min(accounts.most)).unwrap_or(u32::MAX);
     Ok(record)
 }
 
