@@ -95,6 +95,12 @@ module.exports = async (both) => {
   await bad("eth_getLogs", [{ topics: [null, null, null, null, null] }], "five topics");
   await bad("eth_feeHistory", ["0x1"], "no newest block");
   await bad("web3_sha3", ["hello"], "no hexadecimal");
+  const surplus = (method, most, params) => both.ask(method, params, { as: "too many", geth: [-32602, `too many arguments, want at most ${most}`] });
+  await surplus("eth_chainId", 0, [1]);
+  await surplus("eth_getBalance", 2, [alice, "latest", {}]);
+  await surplus("eth_getTransactionByHash", 1, [`0x${"22".repeat(32)}`, null]);
+  await surplus("eth_call", 4, [{ to }, "latest", {}, {}, {}]);
+  await surplus("web3_sha3", 1, ["0x", "0x"]);
   await bad("evm_setNextBlockTimestamp", [], "none");
   await bad("anvil_setBalance", [alice], "no balance");
   await bad("anvil_setBalance", [alice, "much"], "no number");

@@ -125,6 +125,28 @@ fn a_dumped_state_can_be_loaded_elsewhere() {
     assert_eq!(code(&refused), -32602);
 }
 
+#[test]
+fn who_gives_more_than_a_method_takes_is_refused() {
+    let door = Door::open(&manual());
+    let refused = |method: &str, params: Value| {
+        let error = block_on(door.call(method, params)).unwrap_err();
+        (code(&error), error["message"].as_str().unwrap_or_default().to_owned())
+    };
+    let too_many = |most: usize| (-32602, format!("too many arguments, want at most {most}"));
+    assert_eq!(refused("eth_chainId", json!([1])), too_many(0));
+    let address = "0x00000000000000000000000000000000000000aa";
+    assert_eq!(refused("eth_getBalance", json!([address, "latest", null])), too_many(2));
+    assert_eq!(refused("eth_sendRawTransaction", json!(["0x", 1])), too_many(1));
+    assert_eq!(refused("evm_mine", json!([null, null])), too_many(1));
+    assert!(block_on(door.call("eth_getBalance", json!([address, "latest"]))).is_ok());
+    // Nothing was done.
+    assert_eq!(block_on(door.call("eth_blockNumber", json!([]))).unwrap(), "0x0");
+    let methods = polity_node::eth::Ethereum::methods(door.node.powers);
+    for name in methods.names() {
+        assert!(methods.shape_of(name).most.is_some(), "{name} takes any number of parameters");
+    }
+}
+
 /// Every method that there is, to be called with anything.
 static METHODS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let node = Door::open(&manual()).node;

@@ -23,6 +23,7 @@ mod reset;
 mod resolve;
 mod retrace;
 mod scene;
+mod shapes;
 mod simulate;
 mod simulation;
 mod snapshot;
@@ -85,6 +86,7 @@ impl Ethereum {
     /// Its methods; with powers of development those that change the chain, too.
     pub fn methods(powers: Option<Powers>) -> Methods<Self> {
         let mut methods = Methods::default();
+        shapes::register(&mut methods);
         net::register(&mut methods);
         blocks::register(&mut methods);
         state::register(&mut methods);

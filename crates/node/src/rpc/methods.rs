@@ -2,7 +2,7 @@ use std::{collections::HashMap, pin::Pin, sync::Arc};
 
 use serde_json::value::RawValue;
 
-use super::{Connection, Params, Reply, RpcError};
+use super::{Connection, Params, Reply, RpcError, Shape};
 
 /// Something that has to be waited for: an answer, where nothing else is said.
 pub type Later<T = Reply> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -52,12 +52,13 @@ impl<D> Copy for Elsewhere<D> {}
 /// The methods of a front door, by name.
 pub struct Methods<D> {
     table: HashMap<&'static str, Method<D>>,
+    shapes: HashMap<&'static str, Shape>,
     elsewhere: Option<Elsewhere<D>>,
 }
 
 impl<D> Default for Methods<D> {
     fn default() -> Self {
-        Self { table: HashMap::new(), elsewhere: None }
+        Self { table: HashMap::new(), shapes: HashMap::new(), elsewhere: None }
     }
 }
 
@@ -107,6 +108,17 @@ impl<D> Methods<D> {
     /// How another node is asked, where this front door does so.
     pub(super) fn asked_elsewhere(&self, door: &D) -> Option<Elsewhere<D>> {
         self.elsewhere.filter(|elsewhere| (elsewhere.is_on)(door))
+    }
+
+    /// Says what parameters a method takes; one of which nothing is said takes any
+    /// number.
+    pub fn shape(&mut self, name: &'static str, shape: Shape) {
+        self.shapes.insert(name, shape);
+    }
+
+    /// What parameters a method takes.
+    pub fn shape_of(&self, name: &str) -> Shape {
+        self.shapes.get(name).copied().unwrap_or_default()
     }
 
     /// Gives a method another name as well.

@@ -17,7 +17,7 @@ pub use connection::{Connection, Gone, Sink};
 pub use door::{Door, WeakDoor};
 pub use error::{Reply, RpcError, reply};
 pub use methods::{Elsewhere, Gathered, Later, Method, Methods};
-pub use params::Params;
+pub use params::{Params, Shape};
 pub use server::{ServeError, Server};
 
 use crate::config::Limits;
@@ -66,6 +66,7 @@ struct Heavy<D> {
     door: Arc<D>,
     name: &'static str,
     method: fn(&D, &mut Params<'_>) -> Reply,
+    shape: Shape,
     /// Where another node may answer it.
     elsewhere: Option<Elsewhere<D>>,
 }
@@ -75,7 +76,7 @@ enum Work<D> {
     Done(Reply),
     Heavy(Heavy<D>),
     Later(Later),
-    Together(Together<D>),
+    Together(Together<D>, Shape),
 }
 
 type Together<D> = fn(&Arc<D>, Gathered<'_>) -> Later<Vec<Reply>>;
@@ -142,13 +143,13 @@ impl<D: Send + Sync + 'static> Service<D> {
                 Work::Done(reply) => reply,
                 Work::Later(later) => self.wait(later).await,
                 Work::Heavy(heavy) => self.compute(heavy, request.params).await,
-                Work::Together(method) => {
+                Work::Together(method, shape) => {
                     let mut together = vec![request];
                     while let Some(next) = rest.next_if(|next| follows(&together, next)) {
                         together.extend(next);
                     }
                     let together: Vec<&Request<'_>> = together.iter().collect();
-                    let replies = self.gather(method, &together).await;
+                    let replies = self.gather(method, shape, &together).await;
                     let pairs = together.iter().zip(&replies);
                     answers.extend(pairs.filter_map(|(request, reply)| respond(request, reply)));
                     continue;
@@ -160,8 +161,13 @@ impl<D: Send + Sync + 'static> Service<D> {
     }
 
     /// Answers requests of one method together.
-    async fn gather(&self, method: Together<D>, requests: &[&Request<'_>]) -> Vec<Reply> {
-        let params = requests.iter().map(|request| Params::parse(request.params)).collect();
+    async fn gather(
+        &self,
+        method: Together<D>,
+        shape: Shape,
+        requests: &[&Request<'_>],
+    ) -> Vec<Reply> {
+        let params = requests.iter().map(|request| Params::parse(request.params, shape)).collect();
         let limit = Duration::from_secs(self.limits.seconds);
         let replies = tokio::time::timeout(limit, method(&self.door.get(), params)).await;
         replies.unwrap_or_else(|_| requests.iter().map(|_| Err(too_long())).collect())
@@ -176,7 +182,8 @@ impl<D: Send + Sync + 'static> Service<D> {
             return Work::Done(Err(RpcError::no_method(name)));
         };
         metrics::counter!("polity_rpc_requests_total", "method" => name).increment(1);
-        let mut params = match Params::parse(request.params) {
+        let shape = self.methods.shape_of(name);
+        let mut params = match Params::parse(request.params, shape) {
             Ok(params) => params,
             Err(error) => return Work::Done(Err(error)),
         };
@@ -187,13 +194,13 @@ impl<D: Send + Sync + 'static> Service<D> {
                 Work::Done(method(&door, &mut params))
             }
             (Method::Quick(method) | Method::Heavy(method), _) => {
-                Work::Heavy(Heavy { door, name, method, elsewhere })
+                Work::Heavy(Heavy { door, name, method, shape, elsewhere })
             }
             (Method::Waiting(method), _) => match method(&door, &mut params) {
                 Ok(later) => Work::Later(later),
                 Err(error) => Work::Done(Err(error)),
             },
-            (Method::Together(method), _) => Work::Together(method),
+            (Method::Together(method), _) => Work::Together(method, shape),
             (Method::Connected(method), Some(connection)) => {
                 Work::Done(method(&door, &mut params, connection))
             }
@@ -217,12 +224,12 @@ impl<D: Send + Sync + 'static> Service<D> {
             let permit =
                 computing.acquire_owned().await.map_err(|error| RpcError::internal(&error))?;
             let computed = tokio::task::spawn_blocking(move || {
-                let Heavy { door, name, method, elsewhere } = heavy;
+                let Heavy { door, name, method, shape, elsewhere } = heavy;
                 let params = params.as_deref();
                 let elsewhere =
                     elsewhere.and_then(|elsewhere| (elsewhere.answer)(&door, name, params));
                 let reply = elsewhere.unwrap_or_else(|| {
-                    Params::parse(params).and_then(|mut params| method(&door, &mut params))
+                    Params::parse(params, shape).and_then(|mut params| method(&door, &mut params))
                 });
                 drop(permit);
                 reply
