@@ -38,8 +38,7 @@ module.exports = [
   { at: /^eth_feeHistory \(no percentiles\) result\.baseFeePerGas\[\]$/, why: "anvil takes the fee after the latest block for that after the last asked for" },
   { at: /^eth_getProof result\.storageHash$/, why: "there is no trie of an account's own" },
   { at: /^eth_getProof result\.proofFormat$/, node: same("polity"), why: "proofs are of our trie, and say so" },
-  { at: /^eth_getAccount (result|error)$/, why: "not served: it tells the root of a trie that there is not; eth_getAccountInfo is" },
-  { at: /^eth_config (result|error)$/, why: "not served yet" },
+  { at: /^eth_config result\.current\.forkId$/, node: (id) => /^0x[0-9a-f]{8}$/.test(id), why: "EIP-6122's hash of the first block, as geth has it; anvil says zero" },
 
   // Traces.
   { at: /^debug_trace(Block|.*callTracer|Call \((a revert|a deployment|overrides)\)).*gas$/i, why: "geth's call has the gas of the transaction; anvil's what is left after the intrinsic cost" },

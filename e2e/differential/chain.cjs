@@ -74,7 +74,11 @@ module.exports = async (both) => {
   await both.ask("eth_getBalance", [NOBODY, "latest"], { as: "nobody" });
   await both.ask("eth_getCode", [NOBODY, "latest"], { as: "nobody" });
   await both.ask("eth_getTransactionCount", [NOBODY, "latest"], { as: "nobody" });
-  await both.ask("eth_getAccount", [to, "latest"]);
+  for (const [as, account] of Object.entries({ "a contract": to, "an account": alice, nobody: NOBODY })) {
+    await both.ask("eth_getAccount", [account, "latest"], { as });
+  }
+  await both.ask("eth_getAccount", [to, hex(head - 2)], { as: "an old block" });
+  await both.ask("eth_getStorageValues", [{ [to]: [0, 1, 9].map((slot) => `0x${String(slot).padStart(64, "0")}`) }, "latest"]);
   await both.ask("eth_getAccountInfo", [to, "latest"]);
   await both.ask("eth_getProof", [to, ["0x0", "0x7"].map((slot) => `0x${slot.slice(2).padStart(64, "0")}`), "latest"], { only: ({ accountProof, storageProof, ...rest }) =>
     ({ ...rest, storageProof: storageProof.map(({ key, value }) => ({ key, value })) }) });

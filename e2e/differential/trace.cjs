@@ -48,9 +48,12 @@ module.exports = async (both) => {
     { ...tracers.callTracer, stateOverrides: { [NOBODY]: { balance: "0x64" } } }], { as: "overrides" });
   await both.ask("debug_traceBlockByNumber", ["latest", tracers.callTracer]);
   await both.ask("debug_traceBlockByHash", [block.map(({ hash }) => hash), tracers.callTracer]);
+  const rawBlock = await both.ask("debug_getRawBlock", ["latest"], { geth: (raw) => /^0xf9/.test(raw) });
+  await both.ask("debug_traceBlock", [rawBlock, tracers.callTracer], { geth: (traces) => traces.length === 2 && traces[1].result.to === to });
+  const range = [block.map(({ hash }) => hash), 1, to, "0x", 3];
+  await both.ask("debug_storageRangeAt", range, { geth: ({ storage, nextKey }) => Object.keys(storage).length === 3 && nextKey > Object.keys(storage)[2] });
   await both.ask("debug_getRawTransaction", [post]);
   await both.ask("debug_getRawHeader", ["latest"], { geth: (raw) => /^0xf9/.test(raw) });
-  await both.ask("debug_getRawBlock", ["latest"], { geth: (raw) => /^0xf9/.test(raw) });
   await both.ask("debug_getRawReceipts", ["latest"], { geth: (raws) => raws.length === 2 });
   await both.ask("debug_codeByHash", [(await both.rpc("eth_getProof", [to, [], "latest"])).map(({ codeHash }) => codeHash)]);
 

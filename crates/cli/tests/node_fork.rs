@@ -200,7 +200,26 @@ fn a_fork_goes_on_by_itself() {
     let trace = fork.get("debug_traceTransaction", json!([receipt["transactionHash"]]));
     assert_eq!(trace["failed"], false);
     assert!(fork.fails("eth_getProof", json!([contract, [], "latest"])).contains("fork"));
-    assert!(fork.fails("trace_filter", json!([{ "fromBlock": "0x1" }])).contains("block 3"));
+    // As with logs, and a part of what is found may be asked for.
+    let traces = |range: Value| {
+        let mut filter = json!({ "toAddress": [contract] });
+        filter.as_object_mut().unwrap().extend(range.as_object().unwrap().clone());
+        let traces = fork.get("trace_filter", json!([filter]));
+        let block = |trace: &Value| trace["blockNumber"].as_u64().unwrap();
+        traces.as_array().unwrap().iter().map(block).collect::<Vec<_>>()
+    };
+    let all = traces(json!({ "fromBlock": "0x1" }));
+    assert_eq!(all.last(), Some(&5));
+    assert!(all.contains(&3) && all.contains(&4), "{all:?}");
+    assert_eq!(traces(json!({ "fromBlock": "0x1", "toBlock": "0x3" })), all[..all.len() - 2]);
+    assert_eq!(traces(json!({ "fromBlock": "0x4" })), [4, 5]);
+    for after in 0..=all.len() {
+        for count in 0..=all.len() {
+            let part = json!({ "fromBlock": "0x1", "after": after, "count": count });
+            let wanted: Vec<u64> = all.iter().copied().skip(after).take(count).collect();
+            assert_eq!(traces(part), wanted, "{after}, {count}");
+        }
+    }
 }
 
 /// Answers with the hash of the block whose number is the input.

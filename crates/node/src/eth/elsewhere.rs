@@ -65,12 +65,15 @@ fn about(method: &str) -> Option<About> {
         | "debug_getRawTransactions"
         | "debug_traceBlockByNumber"
         | "debug_traceBlockByHash"
+        | "debug_storageRangeAt"
         | "trace_block"
         | "trace_replayBlockTransactions" => About::Block(0),
         "eth_feeHistory" => About::Block(1),
         "eth_getBalance"
         | "eth_getTransactionCount"
         | "eth_getCode"
+        | "eth_getAccount"
+        | "eth_getStorageValues"
         | "eth_getAccountInfo"
         | "eth_call"
         | "eth_estimateGas"
@@ -161,22 +164,13 @@ impl Ethereum {
                 Ok(record.is_some_and(|record| U64::from(record.sequence) > nonce))
             }
             About::Range => {
+                // What crosses the border, the method puts together.
                 let Some(range) = params.first_mut() else { return Ok(false) };
-                let from = range.get("fromBlock").and_then(|end| parsed(Some(end)));
-                let from = from.and_then(|tag| self.height(tag)).unwrap_or_default();
-                if from > remote.number() {
-                    return Ok(false);
-                }
                 let to = range.get("toBlock").and_then(|end| parsed(Some(end)));
                 let to = to.unwrap_or(BlockNumberOrTag::Latest);
                 let to = self.height(to).unwrap_or(u64::MAX);
                 if to > remote.number() {
-                    let last = remote.number();
-                    let text = format!(
-                        "this chain goes on from block {last} of another one: ask for the blocks \
-                         until then and for those after it on their own"
-                    );
-                    return Err(RpcError::params(text));
+                    return Ok(false);
                 }
                 if let Some(range) = range.as_object_mut() {
                     range.insert("toBlock".into(), json!(U64::from(to)));
@@ -248,6 +242,28 @@ impl Ethereum {
         let filter = filter.clone().from_block(first).to_block(last);
         let found = remote.forward(METHOD, &json!([filter]))?;
         logs_in(&found)
+    }
+
+    /// The traces of the other chain that a filter lets through, in blocks from `first` until the
+    /// chains part.
+    pub(super) fn traces_elsewhere(
+        &self,
+        remote: &Remote,
+        mut filter: Value,
+        first: u64,
+    ) -> Result<Vec<Value>, RpcError> {
+        if let Some(fields) = filter.as_object_mut() {
+            fields.insert("fromBlock".into(), json!(U64::from(first)));
+            fields.insert("toBlock".into(), json!(U64::from(remote.number())));
+            // What is skipped is skipped here, where it is known how much is left of that.
+            let after = fields.remove("after").and_then(|after| after.as_u64()).unwrap_or_default();
+            if let Some(count) = fields.get_mut("count") {
+                *count = json!(count.as_u64().unwrap_or(u64::MAX).saturating_add(after));
+            }
+        }
+        let found = remote.forward("trace_filter", &json!([filter]))?;
+        let wrong = |error| RpcError::server(format!("the chain that is forked: traces: {error}"));
+        serde_json::from_str(found.get()).map_err(wrong)
     }
 
     /// The logs of a block that only the other chain has; `None` where it has none such.

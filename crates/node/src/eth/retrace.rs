@@ -1,6 +1,6 @@
 //! The methods that look at executions step by step.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, Bytes, U64, map::HashSet};
@@ -18,7 +18,7 @@ use super::{
     trace_filter, trace_get, trace_raw, trace_transaction, transactions::number_of,
 };
 use crate::{
-    chain::{Block, ChainView, Company, Transaction},
+    chain::{Block, ChainView, Company, Envelope, Transaction},
     rpc::{Methods, Params, Reply, RpcError, reply},
 };
 
@@ -40,6 +40,7 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
         let hash: B256 = params.required()?;
         debug(door, hash.into(), params)
     });
+    methods.heavy("debug_traceBlock", debug_raw);
     methods.heavy("debug_traceCall", debug_a_call);
     methods.heavy("trace_transaction", |door, params| {
         let found = door.retrace(&params.required()?)?;
@@ -92,14 +93,14 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
 }
 
 /// A block that is looked at again, and the state before it.
-struct Looked {
+pub(super) struct Looked {
     block: Arc<Block>,
-    before: ChainView,
+    pub(super) before: ChainView,
     company: Company,
 }
 
 impl Looked {
-    fn past<'a>(&'a self, door: &'a Ethereum) -> Past<'a> {
+    pub(super) fn past<'a>(&'a self, door: &'a Ethereum) -> Past<'a> {
         let chain = &door.node.chain;
         Past {
             machines: chain.machines(),
@@ -116,7 +117,7 @@ impl Looked {
 
 impl Ethereum {
     /// A block and the state before it; `None` where there is no such block.
-    fn look(&self, id: BlockId) -> Result<Option<Looked>, RpcError> {
+    pub(super) fn look(&self, id: BlockId) -> Result<Option<Looked>, RpcError> {
         self.find(id)?.map(|block| self.look_at(block)).transpose()
     }
 
@@ -146,6 +147,48 @@ fn debug(door: &Ethereum, id: BlockId, params: &mut Params<'_>) -> Reply {
     reply(&debug_block(&looked.past(door), &options)?)
 }
 
+/// A block that comes as RLP: one of this chain, or one that could have been.
+fn debug_raw(door: &Ethereum, params: &mut Params<'_>) -> Reply {
+    let raw: Bytes = params.required()?;
+    let options: GethDebugTracingOptions = params.optional()?.unwrap_or_default();
+    let undecodable =
+        |error: &dyn Display| RpcError::server(format!("could not decode block: {error}"));
+    let block: alloy_consensus::Block<Envelope> =
+        alloy_rlp::decode_exact(&raw).map_err(|error| undecodable(&error))?;
+    let (header, body) = (block.header, block.body);
+    let hash = header.hash_slow();
+    // One of ours may have transactions of other machines.
+    if let Some(looked) = door.look(hash.into())? {
+        return reply(&debug_block(&looked.past(door), &options)?);
+    }
+    let chain = &door.node.chain;
+    let parent = chain.block_by_hash(&header.parent_hash)?;
+    let parent = parent.filter(|parent| Some(parent.number()) == header.number.checked_sub(1));
+    let parent = parent
+        .ok_or_else(|| RpcError::server(format!("parent {} not found", header.parent_hash)))?;
+    let gas = body.transactions.iter().map(alloy_consensus::Transaction::gas_limit);
+    let gas = gas.fold(0, u64::saturating_add);
+    let most = door.node.config.limits.call_gas.max(parent.header.gas_limit);
+    if gas > most {
+        return Err(RpcError::limit(format!("a block of {gas} gas: the limit is {most}")));
+    }
+    let (chain_id, fork) = (chain.spec().chain_id, chain.fork(&header));
+    let decode = |envelope: &Envelope| polity_evm::decode_envelope(envelope, chain_id, fork);
+    let decoded = body.transactions.iter().map(decode).collect::<Result<Vec<_>, _>>();
+    let decoded = decoded.map_err(|error| undecodable(&error))?;
+    let past = Past {
+        machines: chain.machines(),
+        spec: chain.spec(),
+        before: &chain.state_at(parent.number())?,
+        header: &header,
+        hash,
+        transactions: decoded.iter().collect(),
+        withdrawals: body.withdrawals.as_deref().map_or(&[], Vec::as_slice),
+        company: chain.company(&header)?,
+    };
+    reply(&debug_block(&past, &options)?)
+}
+
 fn debug_a_call(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     let request: TransactionRequest = params.required()?;
     let id: BlockId = params.optional()?.unwrap_or_default();
@@ -168,11 +211,22 @@ fn filter(door: &Ethereum, params: &mut Params<'_>) -> Reply {
             *named = json!(U64::from(number_of(door, tag)?));
         }
     }
-    let filter: TraceFilter = from_value(filter).map_err(invalid)?;
+    let given = filter.clone();
+    let mut filter: TraceFilter = from_value(filter).map_err(invalid)?;
     let chain = &door.node.chain;
     let head = chain.head().number();
-    let first = filter.from_block.unwrap_or_default().max(chain.first().saturating_add(1));
+    let first = filter.from_block.unwrap_or_default();
     let last = filter.to_block.unwrap_or(head).min(head);
+    let mut found = Vec::new();
+    if let Some(remote) = chain.remote().filter(|remote| first <= remote.number() && first <= last)
+    {
+        found = door.traces_elsewhere(remote, given, first)?;
+        let skipped = filter.after.unwrap_or_default().min(found.len() as u64);
+        found.drain(..usize::try_from(skipped).unwrap_or(usize::MAX));
+        filter.after = filter.after.map(|after| after.saturating_sub(skipped));
+        filter.count = filter.count.map(|count| count.saturating_sub(found.len() as u64));
+    }
+    let first = first.max(chain.first().saturating_add(1));
     let most = door.node.config.limits.log_blocks;
     if last.saturating_sub(first) > most {
         return Err(RpcError::limit(format!("block range too large: the limit is {most}")));
@@ -192,7 +246,14 @@ fn filter(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     });
     match failed {
         Some(error) => Err(error),
-        None => reply(&traces?),
+        None if found.is_empty() => reply(&traces?),
+        None => {
+            for trace in traces? {
+                let wrong = |error: serde_json::Error| RpcError::internal(&error);
+                found.push(serde_json::to_value(trace).map_err(wrong)?);
+            }
+            reply(&found)
+        }
     }
 }
 
