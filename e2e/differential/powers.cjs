@@ -1,5 +1,5 @@
 // What only a development chain can do. Each is tried by every name it has.
-const { alice, bob, board, GWEI, hex, input, NOBODY, tick } = require("./world.cjs");
+const { alice, bob, board, carol, coin, GWEI, hex, input, NOBODY, signed, tick, token } = require("./world.cjs");
 
 const SLOT = `0x${"0".repeat(64)}`;
 const ONE = `0x${"0".repeat(63)}1`;
@@ -57,6 +57,40 @@ module.exports = async (both) => {
   await both.ask("hardhat_metadata", [], { geth: (metadata) => metadata.chainId === 31337 });
   await both.ask("anvil_metadata", [], { only: ({ chainId, latestBlockNumber }) => ({ chainId, latestBlockNumber }) });
   await both.ask("anvil_nodeInfo", [], { only: (info) => Object.keys(info).sort() });
+
+  // Tokens.
+  const nonce = Number((await both.rpc("eth_getTransactionCount", [alice, "latest"])).node);
+  await both.rpc("anvil_setBalance", [alice, hex(10n ** 21n)]);
+  const money = await token(both, nonce);
+  const told = (as, ...question) => both.ask("eth_call", [{ to: money, data: coin(...question) }, "latest"], { as });
+  await both.ask("anvil_dealERC20", [bob, money, "0x1234"]);
+  await told("anvil_dealERC20", "balanceOf", bob);
+  await both.ask("hardhat_dealERC20", [NOBODY, money, hex(10n ** 30n)]);
+  await told("hardhat_dealERC20", "balanceOf", NOBODY);
+  await both.ask("anvil_setERC20Allowance", [bob, alice, money, "0x55"]);
+  await told("anvil_setERC20Allowance", "allowance", bob, alice);
+  await told("all tokens", "totalSupply");
+  await both.ask("anvil_dealERC20", [bob, NOBODY, "0x1"], { as: "no token", geth: [-32000, /slot/] });
+
+  // Transactions.
+  await tick(both);
+  const sync = { from: alice, to: bob, value: "0x1", gas: "0x5208", maxFeePerGas: hex(500n * GWEI), maxPriorityFeePerGas: hex(GWEI) };
+  await both.ask("eth_sendTransactionSync", [sync], { only: ({ status, gasUsed, from, to, type }) => ({ status, gasUsed, from, to, type }) });
+  await both.rpc("anvil_setBalance", [NOBODY, hex(10n ** 19n)]);
+  const unsigned = await both.ask("eth_sendUnsignedTransaction", [{ ...sync, from: NOBODY }], { only: () => "sent" });
+  await both.settle(unsigned);
+  await both.learn();
+  await both.ask("eth_getTransactionReceipt", [unsigned], { as: "eth_sendUnsignedTransaction", only: ({ from, status }) => ({ from, status }) });
+  await both.ask("eth_pendingTransactions", [], { geth: (all) => Array.isArray(all) && all.length === 0 });
+  await both.ask("anvil_getBlobsByTransactionHash", [`0x${"66".repeat(32)}`]);
+  await both.ask("anvil_getBlobByHash", [`0x${"66".repeat(32)}`]);
+  await both.ask("anvil_getGenesisTime", []);
+  for (const own of ["hardhat_addBalance", "tenderly_addBalance", "tenderly_setBalance"]) {
+    await both.ask(own, [NOBODY, "0x7"]);
+    await both.ask("eth_getBalance", [NOBODY, "latest"], { as: own });
+  }
+  await both.ask("hardhat_autoImpersonateAccount", [false]);
+  await both.ask("hardhat_dropAllTransactions", []);
 
   // Mining.
   await tick(both);
@@ -123,6 +157,30 @@ module.exports = async (both) => {
   await both.ask("anvil_rollback", [2]);
   await both.ask("eth_blockNumber", [], { as: "anvil_rollback" });
   if (Number((await both.rpc("eth_blockNumber")).node) !== depth - 2) both.differs("anvil_rollback", { node: "did not go back by two" });
+
+  // Other blocks in place of the last.
+  await both.rpc("anvil_mine", ["0x3"]);
+  const height = await both.rpc("eth_blockNumber");
+  const before = await both.rpc("eth_getBlockByNumber", ["latest", false]);
+  const next = Number((await both.rpc("eth_getTransactionCount", [carol, "latest"])).node);
+  const raw = await signed(2, { to: NOBODY, value: 3n, nonce: next });
+  const price = { gas: "0x5208", gasPrice: hex(300n * GWEI) };
+  const pairs = [[raw, 0], [{ from: bob, to: NOBODY, value: "0x1", ...price }, 1], [{ from: carol, to: NOBODY, value: "0x2", ...price, nonce: hex(next + 1) }, 1]];
+  await both.ask("anvil_reorg", [3, pairs]);
+  await head();
+  for (const [index, count] of [1, 2, 0].entries()) {
+    const number = height.map((height) => hex(Number(height) - 2 + index));
+    await both.ask("eth_getBlockTransactionCountByNumber", [number], { as: `anvil_reorg, block ${index}` });
+    const found = await both.rpc("eth_getBlockTransactionCountByNumber", [number]);
+    if (Number(found.node) !== count) both.differs("anvil_reorg", { node: `${found.node} transactions in block ${index}` });
+  }
+  await both.ask("eth_getTransactionCount", [carol, "latest"], { as: "anvil_reorg" });
+  const after = await both.rpc("eth_getBlockByNumber", ["latest", false]);
+  for (const side of ["anvil", "node"]) if (before[side].hash === after[side].hash) both.differs("anvil_reorg", { [side]: "the same block" });
+  // Bob has the fees of these blocks, and each node its own base fee there.
+  await both.rpc("anvil_setBalance", [bob, hex(10n ** 20n)]);
+  await both.ask("anvil_reorg", [1_000_000, []], { as: "more than there is", geth: [-32602, /depth/] });
+  await both.ask("anvil_reorg", [1, [[raw, 1]]], { as: "a block too many", geth: [-32602, /exceed/] });
 
   // The whole state.
   const state = await both.ask("anvil_dumpState", [], { only: (dump) => typeof dump });

@@ -4,7 +4,7 @@ const { mnemonicToAccount } = require("viem/accounts");
 const { compile } = require("../lib/compile.cjs");
 const { MNEMONIC } = require("../lib/story.cjs");
 
-const { Board } = compile("Coin.sol", "Picture.sol", "Board.sol");
+const { Board, Coin } = compile("Coin.sol", "Picture.sol", "Board.sol");
 const accounts = [0, 1, 2, 3].map((addressIndex) => mnemonicToAccount(MNEMONIC, { addressIndex }));
 const [alice, bob, carol] = accounts.map(({ address }) => address.toLowerCase());
 const NOBODY = "0x00000000000000000000000000000000000000f0";
@@ -13,6 +13,8 @@ const GWEI = 10n ** 9n;
 const hex = (number) => `0x${number.toString(16)}`;
 const input = (functionName, ...args) => encodeFunctionData({ abi: Board.abi, functionName, args });
 const deployment = (owner) => encodeDeployData({ abi: Board.abi, bytecode: Board.bytecode, args: [owner] });
+
+const coin = (functionName, ...args) => encodeFunctionData({ abi: Coin.abi, functionName, args });
 
 /** A signed transaction of type 2 of an account, unless the fields say otherwise. */
 const signed = (index, fields) => accounts[index].signTransaction({
@@ -45,4 +47,11 @@ async function board(both) {
   return { hash, nonce: nonce + 1, to: receipt.node.contractAddress };
 }
 
-module.exports = { Board, GWEI, NOBODY, accounts, alice, board, bob, carol, deployment, hex, input, sent, signed, tick };
+/** Deploys a token of which Alice has a million; what both know of it. */
+async function token(both, nonce) {
+  const data = encodeDeployData({ abi: Coin.abi, bytecode: Coin.bytecode, args: [1_000_000n] });
+  const hash = await sent(both, 0, { data, gas: 3_000_000n, nonce });
+  return (await both.rpc("eth_getTransactionReceipt", [hash])).node.contractAddress;
+}
+
+module.exports = { Board, GWEI, NOBODY, accounts, alice, board, bob, carol, coin, deployment, hex, input, sent, signed, tick, token };

@@ -7,11 +7,12 @@ use std::{
 };
 
 use alloy_consensus::Header;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, keccak256};
 use tokio::sync::watch;
 
 use crate::{
-    chain::{Block, Candidate, Chain, ChainError, Draft},
+    chain::{Block, Built, Candidate, Chain, ChainError, Draft, Tip},
+    dev::Powers,
     pool::{GuestPool, Order, Pool},
 };
 
@@ -230,6 +231,46 @@ impl Miner {
                 now.offset = i128::from(timestamp) - i128::from(self::now(0));
             }
         }
+        self.settle(built)
+    }
+
+    /// Goes back to an earlier end of the chain, and makes blocks of these transactions there
+    /// instead of those that were.
+    ///
+    /// # Errors
+    /// It is no earlier end of this chain, or the state or the store failed; the chain has less
+    /// blocks than before then.
+    pub fn reorganize(
+        &self,
+        powers: &Powers,
+        to: &Tip,
+        blocks: Vec<Vec<Candidate>>,
+    ) -> Result<(), ChainError> {
+        let _making = self.making();
+        let mut replaced = Vec::new();
+        for number in (to.block.number().saturating_add(1)..).take(blocks.len()) {
+            replaced.push(self.chain.block(number)?);
+        }
+        self.chain.go_back(powers, to)?;
+        for (candidates, replaced) in blocks.into_iter().zip(replaced) {
+            let parent = self.chain.head();
+            let settings = self.settings();
+            // What is for the next block alone is for the one after these.
+            let base_fee = settings.base_fee;
+            let mut draft = Draft { base_fee, randomness: None, ..draft(&settings, &parent) };
+            if let Some(replaced) = replaced {
+                draft.timestamp = replaced.header.timestamp.max(after(&parent));
+                // Even with the same transactions it is another block.
+                draft.randomness = Some(keccak256(replaced.hash));
+            }
+            let built = self.chain.add(&draft, |_| candidates)?;
+            self.settle(built)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the pools fit a block that was made.
+    fn settle(&self, built: Built) -> Result<Arc<Block>, ChainError> {
         for (candidate, reason) in built.left_out {
             // What had no room waits for the next block.
             let Some(invalid) = reason else { continue };
@@ -275,13 +316,17 @@ pub(crate) fn now(offset: i128) -> u64 {
 }
 
 fn next_timestamp(settings: &Settings, parent: &Block) -> u64 {
-    let after = parent.header.timestamp.saturating_add(1);
     let chosen = match (settings.next_timestamp, settings.block_interval) {
         (Some(timestamp), _) => timestamp,
         (None, Some(interval)) => parent.header.timestamp.saturating_add(interval),
         (None, None) => now(settings.offset),
     };
-    chosen.max(after)
+    chosen.max(after(parent))
+}
+
+/// The earliest time of a block after `parent`.
+fn after(parent: &Block) -> u64 {
+    parent.header.timestamp.saturating_add(1)
 }
 
 fn draft(settings: &Settings, parent: &Block) -> Draft {

@@ -47,7 +47,7 @@ pub use guest::{ANCESTORS, Company, Guest, GuestTransaction, Guests, IncludedGue
 pub use identity::Identity;
 pub use seal::Draft;
 pub use store::{Place, Store, StoreError};
-pub use transaction::{Envelope, Transaction, without_blobs};
+pub use transaction::{Envelope, Sidecar, Transaction, without_blobs};
 pub use trial::Trial;
 pub use view::ChainView;
 

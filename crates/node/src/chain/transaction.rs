@@ -14,6 +14,9 @@ use polity_kernel::{DecodeError, Decoded};
 /// An Ethereum transaction as it stands in a block: without blobs.
 pub type Envelope = EthereumTxEnvelope<TxEip4844>;
 
+/// The blobs of a transaction, with what proves that they are.
+pub type Sidecar = BlobTransactionSidecarVariant;
+
 /// A transaction that is authenticated: its sender is known.
 #[derive(Clone, Debug)]
 pub struct Transaction {
@@ -22,7 +25,7 @@ pub struct Transaction {
     /// As the kernel executes it.
     pub decoded: Decoded,
     /// The blobs, as long as they are kept.
-    pub sidecar: Option<Arc<BlobTransactionSidecarVariant>>,
+    pub sidecar: Option<Arc<Sidecar>>,
 }
 
 impl Transaction {
@@ -128,7 +131,7 @@ impl Transaction {
 }
 
 /// Parts a transaction from its blobs.
-pub fn without_blobs(envelope: TxEnvelope) -> (Envelope, Option<BlobTransactionSidecarVariant>) {
+pub fn without_blobs(envelope: TxEnvelope) -> (Envelope, Option<Sidecar>) {
     match envelope {
         TxEnvelope::Legacy(tx) => (Envelope::Legacy(tx), None),
         TxEnvelope::Eip2930(tx) => (Envelope::Eip2930(tx), None),

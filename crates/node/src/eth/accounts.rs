@@ -10,11 +10,11 @@ use alloy_rpc_types_eth::TransactionRequest;
 use polity_evm::Unsigned;
 use serde::Serialize;
 
-use super::Ethereum;
+use super::{Ethereum, convert, transactions};
 use crate::{
     accounts::AccountError,
     chain::{Transaction, without_blobs},
-    pool,
+    pool::{self, Conditions},
     rpc::{Later, Methods, Params, Reply, RpcError, reply},
 };
 
@@ -33,9 +33,41 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     });
     methods.quick("eth_signTypedData_v4", sign_typed_data);
     methods.alias("eth_signTypedData", "eth_signTypedData_v4");
+    methods.alias("eth_signTypedData_v3", "eth_signTypedData_v4");
     methods.heavy("eth_signTransaction", sign_transaction);
     methods.heavy("eth_fillTransaction", fill_transaction);
-    methods.waiting("eth_sendTransaction", send_transaction);
+    methods.waiting("eth_sendTransaction", |door, params| {
+        let request: TransactionRequest = params.required()?;
+        let sending = sent(door, request, Ethereum::send);
+        Ok(Box::pin(async move { reply(&sending.await?) }))
+    });
+    methods.waiting("eth_sendTransactionSync", |door, params| {
+        let request: TransactionRequest = params.required()?;
+        let (sending, door) = (sent(door, request, Ethereum::send), door.clone());
+        Ok(Box::pin(async move {
+            let events = door.node.chain.subscribe();
+            let hash = sending.await?;
+            transactions::receipt_within(&door, hash, transactions::PATIENCE, events).await
+        }))
+    });
+    methods.quick("eth_pendingTransactions", pending);
+}
+
+/// What only a development chain can do.
+pub(super) fn register_powers(methods: &mut Methods<Ethereum>) {
+    methods.waiting("eth_sendUnsignedTransaction", |door, params| {
+        let request: TransactionRequest = params.required()?;
+        let sending = sent(door, request, Ethereum::send_unsigned);
+        Ok(Box::pin(async move { reply(&sending.await?) }))
+    });
+}
+
+/// What waits of the accounts that the node signs for.
+fn pending(door: &Ethereum, _: &mut Params<'_>) -> Reply {
+    let (pending, _) = door.node.pool.content();
+    let own = pending.iter().filter(|(sender, _)| door.node.accounts.has_key(**sender));
+    let shown = own.flat_map(|(_, waiting)| waiting.values()).map(|tx| convert::pending(tx));
+    reply(&shown.collect::<Vec<_>>())
 }
 
 impl From<AccountError> for RpcError {
@@ -77,9 +109,7 @@ fn sign_transaction(door: &Ethereum, params: &mut Params<'_>) -> Reply {
     let request: TransactionRequest = params.required()?;
     let from = sender(&request)?;
     let typed = door.fill(request)?;
-    let signature = door.node.accounts.sign(from, &typed.signature_hash())?;
-    let envelope: TxEnvelope = typed.into_signed(signature).into();
-    reply(&Bytes::from(envelope.encoded_2718()))
+    reply(&Bytes::from(door.sign(from, typed)?))
 }
 
 fn fill_transaction(door: &Ethereum, params: &mut Params<'_>) -> Reply {
@@ -95,7 +125,10 @@ fn sender(request: &TransactionRequest) -> Result<Address, RpcError> {
 
 impl Ethereum {
     /// Fills in what a request leaves open: nonce, fees, gas.
-    fn fill(&self, mut request: TransactionRequest) -> Result<TypedTransaction, RpcError> {
+    pub(super) fn fill(
+        &self,
+        mut request: TransactionRequest,
+    ) -> Result<TypedTransaction, RpcError> {
         let from = sender(&request)?;
         let chain_id = self.node.chain.spec().chain_id;
         if request.chain_id.is_some_and(|found| found != chain_id) {
@@ -136,7 +169,7 @@ impl Ethereum {
 
     /// A transaction in the name of an account that anybody may act for. Its
     /// hash is its own, for so is its signature: the sender's address.
-    fn unsigned(&self, from: Address, typed: TypedTransaction) -> Transaction {
+    pub(super) fn unsigned(&self, from: Address, typed: TypedTransaction) -> Transaction {
         let r = U256::from_be_bytes(keccak256(from).0) >> 1;
         let signature = Signature::new(r, U256::from_be_slice(from.as_slice()), false);
         let (envelope, sidecar) = without_blobs(typed.into_signed(signature).into());
@@ -149,35 +182,62 @@ impl Ethereum {
     fn send(&self, request: TransactionRequest) -> Result<B256, RpcError> {
         let from = sender(&request)?;
         let node = &self.node;
-        let impersonated = node.accounts.is_impersonated(from) && !node.accounts.has_key(from);
-        if !impersonated && !node.accounts.has_key(from) {
-            return Err(AccountError::Unknown(from).into());
+        if !self.is_signer(from)? {
+            return self.send_unsigned(request);
         }
         let typed = self.fill(request)?;
-        let mut conditions = node.conditions()?;
-        let transaction = if impersonated {
-            conditions.any_sender = true;
-            let transaction = self.unsigned(from, typed);
-            pool::check(&transaction, node.chain.spec(), &conditions)?;
-            transaction
-        } else {
-            let signature = node.accounts.sign(from, &typed.signature_hash())?;
-            let envelope: TxEnvelope = typed.into_signed(signature).into();
-            node.authenticate(&envelope.encoded_2718(), &conditions)?
-        };
+        let conditions = node.conditions()?;
+        let transaction = node.authenticate(&self.sign(from, typed)?, &conditions)?;
         Ok(node.submit(transaction, &conditions, &node.chain.latest()?)?)
+    }
+
+    /// Puts a request into the pool in the name of its sender, whoever that is.
+    fn send_unsigned(&self, request: TransactionRequest) -> Result<B256, RpcError> {
+        self.powers()?;
+        let from = sender(&request)?;
+        let node = &self.node;
+        let typed = self.fill(request)?;
+        let conditions = Conditions { any_sender: true, ..node.conditions()? };
+        let transaction = self.unsigned(from, typed);
+        pool::check(&transaction, node.chain.spec(), &conditions)?;
+        Ok(node.submit(transaction, &conditions, &node.chain.latest()?)?)
+    }
+
+    /// Whether the node signs for an account; else anybody may act for it.
+    ///
+    /// # Errors
+    /// Neither is so.
+    pub(super) fn is_signer(&self, of: Address) -> Result<bool, RpcError> {
+        let accounts = &self.node.accounts;
+        if accounts.has_key(of) {
+            return Ok(true);
+        }
+        if accounts.is_impersonated(of) {
+            return Ok(false);
+        }
+        Err(AccountError::Unknown(of).into())
+    }
+
+    /// The bytes of a transaction that the node signs.
+    pub(super) fn sign(&self, from: Address, typed: TypedTransaction) -> Result<Vec<u8>, RpcError> {
+        let signature = self.node.accounts.sign(from, &typed.signature_hash())?;
+        Ok(TxEnvelope::from(typed.into_signed(signature)).encoded_2718())
     }
 }
 
-fn send_transaction(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Later, RpcError> {
-    let request: TransactionRequest = params.required()?;
+/// Sends a request, and waits for its block where it gets one at once.
+fn sent(
+    door: &Arc<Ethereum>,
+    request: TransactionRequest,
+    send: fn(&Ethereum, TransactionRequest) -> Result<B256, RpcError>,
+) -> Later<Result<B256, RpcError>> {
     let door = door.clone();
-    Ok(Box::pin(async move {
+    Box::pin(async move {
         let sending = door.clone();
-        let sent = tokio::task::spawn_blocking(move || sending.send(request)).await;
+        let sent = tokio::task::spawn_blocking(move || send(&sending, request)).await;
         let failed = |error: tokio::task::JoinError| RpcError::internal(&error);
         let hash = sent.map_err(failed)??;
         door.node.miner.announce().await;
-        reply(&hash)
-    }))
+        Ok(hash)
+    })
 }

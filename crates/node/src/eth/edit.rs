@@ -55,7 +55,7 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
 }
 
 /// What is known by another name.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 15] = [
     ("hardhat_setBalance", "anvil_setBalance"),
     ("hardhat_setNonce", "anvil_setNonce"),
     ("hardhat_setCode", "anvil_setCode"),
@@ -63,6 +63,12 @@ const NAMES: [(&str, &str); 9] = [
     ("hardhat_impersonateAccount", "anvil_impersonateAccount"),
     ("hardhat_stopImpersonatingAccount", "anvil_stopImpersonatingAccount"),
     ("hardhat_dropTransaction", "anvil_dropTransaction"),
+    ("hardhat_addBalance", "anvil_addBalance"),
+    ("hardhat_autoImpersonateAccount", "anvil_autoImpersonateAccount"),
+    ("hardhat_dropAllTransactions", "anvil_dropAllTransactions"),
+    ("tenderly_addBalance", "anvil_addBalance"),
+    ("tenderly_setBalance", "anvil_setBalance"),
+    ("debug_clearTxpool", "anvil_dropAllTransactions"),
     ("evm_setAccountBalance", "anvil_setBalance"),
     ("evm_setAccountNonce", "anvil_setNonce"),
 ];

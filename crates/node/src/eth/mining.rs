@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// So many blocks can be asked for at once.
-const MOST_BLOCKS: u64 = 100_000;
+pub(super) const MOST_BLOCKS: u64 = 100_000;
 
 pub(super) fn register(methods: &mut Methods<Ethereum>) {
     methods.heavy("evm_mine", evm_mine);
@@ -78,6 +78,7 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
         reply(&true)
     });
     methods.alias("anvil_setPrevRandao", "hardhat_setPrevRandao");
+    methods.alias("anvil_setNextBlockPrevRandao", "hardhat_setPrevRandao");
     methods.quick("evm_setBlockGasLimit", |door, params| {
         let gas: U64 = params.required()?;
         door.node.miner.set(|settings| settings.gas_limit = Some(gas.to()));

@@ -2,11 +2,13 @@
 
 mod access;
 mod accounts;
+mod blobs;
 mod blocks;
 mod call;
 mod convert;
 mod edit;
 mod elsewhere;
+mod erc20;
 mod estimate;
 mod failure;
 mod fees;
@@ -20,6 +22,7 @@ mod overrides;
 mod parity;
 mod past;
 mod polity;
+mod reorg;
 mod reset;
 mod resolve;
 mod retrace;
@@ -108,7 +111,11 @@ impl Ethereum {
             mining::register(&mut methods);
             edit::register(&mut methods);
             snapshot::register(&mut methods);
+            reorg::register(&mut methods);
             reset::register(&mut methods);
+            erc20::register(&mut methods);
+            blobs::register(&mut methods);
+            accounts::register_powers(&mut methods);
         }
         methods.elsewhere(elsewhere::ELSEWHERE);
         methods

@@ -50,7 +50,9 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     methods.alias("anvil_revert", "evm_revert");
     methods.heavy("anvil_rollback", rollback);
     methods.heavy("anvil_dumpState", dump);
+    methods.alias("hardhat_dumpState", "anvil_dumpState");
     methods.heavy("anvil_loadState", load);
+    methods.alias("hardhat_loadState", "anvil_loadState");
     methods.quick("anvil_nodeInfo", node_info);
     methods.quick("anvil_metadata", metadata);
     methods.alias("hardhat_metadata", "anvil_metadata");
@@ -58,6 +60,18 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     methods.quick("anvil_setLoggingEnabled", |_, _| reply(&()));
     methods.alias("hardhat_setLoggingEnabled", "anvil_setLoggingEnabled");
     methods.quick("anvil_enableTraces", |_, _| reply(&()));
+    methods.quick("anvil_getGenesisTime", |door, _| {
+        let first = door.node.chain.block(door.node.chain.first())?;
+        reply(&first.map(|first| first.header.timestamp))
+    });
+    methods.quick("anvil_setChainId", |door, params| {
+        let id: U64 = params.required()?;
+        if id.to::<u64>() == door.node.chain.spec().chain_id {
+            return reply(&());
+        }
+        let text = "the chain id is part of the first block: start a chain with another --chain-id";
+        Err(RpcError::server(text))
+    });
 }
 
 fn snapshot(door: &Ethereum, _: &mut Params<'_>) -> Reply {
@@ -96,6 +110,12 @@ impl Ethereum {
     fn go_back(&self, tip: &Tip) -> Result<(), RpcError> {
         let node = &self.node;
         node.miner.pause(|| node.chain.go_back(self.powers()?, tip).map_err(RpcError::from))?;
+        self.renew_pools()
+    }
+
+    /// Makes the pools fit a chain that went back.
+    pub(super) fn renew_pools(&self) -> Result<(), RpcError> {
+        let node = &self.node;
         node.pool.renew(&node.chain.latest()?);
         node.guests.renew(node.chain.head().number());
         Ok(())

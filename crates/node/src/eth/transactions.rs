@@ -6,14 +6,14 @@ use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_rpc_types_eth::Index;
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 
 use super::{
     Ethereum, blocks,
     convert::{self, RpcReceipt, RpcTransaction},
 };
 use crate::{
-    chain::{Block, Transaction},
+    chain::{Block, Event, Transaction},
     rpc::{Gathered, Later, Methods, Params, Reply, RpcError, reply},
 };
 
@@ -191,40 +191,52 @@ fn send_raw(door: &Arc<Ethereum>, params: Gathered<'_>) -> Later<Vec<Reply>> {
     })
 }
 
+/// Milliseconds to wait for a receipt at most, where the client does not say.
+pub(super) const PATIENCE: u64 = 2_000;
+
 /// EIP-7966: sends a transaction and waits for its receipt.
 fn send_raw_sync(door: &Arc<Ethereum>, params: &mut Params<'_>) -> Result<Later, RpcError> {
-    /// Milliseconds to wait at most, where the client does not say.
-    const PATIENCE: u64 = 2_000;
     /// The longest that a client can ask for, in milliseconds.
     const MOST_PATIENCE: u64 = 60_000;
     let raw: Bytes = params.required()?;
     let patience = params.optional::<u64>()?.unwrap_or(PATIENCE).min(MOST_PATIENCE);
     let door = door.clone();
     Ok(Box::pin(async move {
-        let mut events = door.node.chain.subscribe();
+        let events = door.node.chain.subscribe();
         let mut sent = take_in(&door, vec![Ok(raw)]).await;
         let lost = || RpcError::internal(&"no answer");
         let hash = sent.pop().ok_or_else(lost)??;
-        let included = async {
-            loop {
-                if let Some(receipt) = receipt_of(&door, &hash)? {
-                    return Ok::<_, RpcError>(receipt);
-                }
-                // Whether or not events were missed, it is looked again.
-                let _ = events.recv().await;
-            }
-        };
-        let limit = std::time::Duration::from_millis(patience);
-        match tokio::time::timeout(limit, included).await {
-            Ok(receipt) => reply(&receipt?),
-            Err(_) => {
-                let text = format!(
-                    "The transaction was added to the mempool but wasn't processed in {patience}ms"
-                );
-                Err(RpcError::new(4, text).with_data(hash.to_string()))
-            }
-        }
+        receipt_within(&door, hash, patience, events).await
     }))
+}
+
+/// The receipt of a transaction, as soon as it has one, within so many milliseconds. `events` are
+/// those since before it was sent.
+pub(super) async fn receipt_within(
+    door: &Ethereum,
+    hash: B256,
+    patience: u64,
+    mut events: broadcast::Receiver<Event>,
+) -> Reply {
+    let included = async {
+        loop {
+            if let Some(receipt) = receipt_of(door, &hash)? {
+                return Ok::<_, RpcError>(receipt);
+            }
+            // Whether or not events were missed, it is looked again.
+            let _ = events.recv().await;
+        }
+    };
+    let limit = std::time::Duration::from_millis(patience);
+    match tokio::time::timeout(limit, included).await {
+        Ok(receipt) => reply(&receipt?),
+        Err(_) => {
+            let text = format!(
+                "The transaction was added to the mempool but wasn't processed in {patience}ms"
+            );
+            Err(RpcError::new(4, text).with_data(hash.to_string()))
+        }
+    }
 }
 
 /// Where a search for blocks begins and ends, as numbers.

@@ -12,7 +12,7 @@ mod error;
 mod guests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -23,7 +23,7 @@ use polity_kernel::View;
 use polity_types::AccountRecord;
 use tokio::sync::broadcast;
 
-use crate::chain::{Block, Transaction};
+use crate::chain::{Block, Sidecar, Transaction};
 
 pub use admission::{Conditions, check, check_sender};
 pub use error::PoolError;
@@ -33,6 +33,9 @@ pub use guests::{Fate, GuestError, GuestPool};
 /// percent; as geth has it, for blobs as well.
 const BUMP: u128 = 10;
 const BLOB_BUMP: u128 = 100;
+
+/// So many transactions of blocks are known with their blobs.
+const KEPT: usize = 64;
 
 /// How many transactions a slow listener may lag behind before it loses some.
 const EVENTS: usize = 4096;
@@ -49,6 +52,8 @@ struct Inner {
     queues: HashMap<Address, Queue>,
     hashes: HashMap<B256, (Address, u64)>,
     arrivals: u64,
+    /// Transactions with blobs that blocks took last, the newest last.
+    spent: VecDeque<Arc<Transaction>>,
 }
 
 #[derive(Default)]
@@ -196,6 +201,12 @@ impl Pool {
         for address in touched {
             inner.renew(address, state);
         }
+        let taken = block.transactions.iter().map(|included| &included.transaction);
+        for transaction in taken.filter(|transaction| transaction.sidecar.is_some()) {
+            inner.spent.push_back(transaction.clone());
+        }
+        let surplus = inner.spent.len().saturating_sub(KEPT);
+        inner.spent.drain(..surplus);
     }
 
     /// Makes the pool fit a state that was changed otherwise.
@@ -243,6 +254,24 @@ impl Pool {
         let inner = self.inner();
         let (address, nonce) = inner.hashes.get(hash)?;
         Some(inner.queues.get(address)?.waiting.get(nonce)?.transaction.clone())
+    }
+
+    /// The blobs of a transaction that waits, or that was among the last which blocks took.
+    pub fn blobs(&self, hash: &B256) -> Option<Arc<Sidecar>> {
+        if let Some(waiting) = self.get(hash) {
+            return waiting.sidecar.clone();
+        }
+        let inner = self.inner();
+        inner.spent.iter().find(|spent| spent.hash() == *hash)?.sidecar.clone()
+    }
+
+    /// The first thing that is found in the blobs of such transactions.
+    pub fn find_blobs<T>(&self, find: impl FnMut(&Sidecar) -> Option<T>) -> Option<T> {
+        let inner = self.inner();
+        let waiting = inner.queues.values().flat_map(|queue| queue.waiting.values());
+        let waiting = waiting.map(|waiting| &waiting.transaction);
+        let all = waiting.chain(&inner.spent);
+        all.filter_map(|transaction| transaction.sidecar.as_deref()).find_map(find)
     }
 
     /// The transaction of a sender with this nonce.
