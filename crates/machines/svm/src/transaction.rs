@@ -2,6 +2,7 @@ use crate::{
     KIND, account,
     account::head_key,
     features,
+    fees::Fee,
 };
 use agave_reserved_account_keys::ReservedAccountKeys;
 use polity_kernel::{DecodeError, Decoded, Hint};
@@ -18,7 +19,7 @@ use solana_signature::Signature;
 use solana_svm_transaction::{instruction::SVMInstruction, svm_message::SVMStaticMessage};
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
-use std::{collections::HashSet, sync::LazyLock};
+use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
 
 /// The most bytes of a transaction: what fits into a packet.
 pub const MAX_SIZE: usize = 1232;
@@ -103,6 +104,18 @@ impl Transaction {
         self.versioned.message.static_account_keys()
     }
 
+    /// Lamports that it pays to be in a block.
+    ///
+    /// # Errors
+    /// What it asks for contradicts itself.
+    pub fn fee(&self) -> Result<u64, TransactionError> {
+        // Look-up tables hold no programs, and instructions say what is paid.
+        let unresolved = || self.resolved(LoadedAddresses::default()).map(Cow::Owned);
+        let message = self.message().map(Cow::Borrowed).or_else(unresolved);
+        let message = message.ok_or(TransactionError::SanitizeFailure)?;
+        Ok(Fee::of(&message, &Limits::of(&message)?).total())
+    }
+
     pub(crate) const fn waiver(&self) -> Waiver {
         self.waiver
     }
@@ -137,7 +150,10 @@ pub fn parse(raw: &[u8]) -> Result<VersionedTransaction, DecodeError> {
 }
 
 /// Decodes a transaction from its bytes and checks its signatures.
-pub(crate) fn decode(raw: &[u8]) -> Result<Decoded, DecodeError> {
+///
+/// # Errors
+/// It is malformed, or a signature is not good.
+pub fn decode(raw: &[u8]) -> Result<Decoded, DecodeError> {
     let versioned = parse(raw)?;
     sanitize(&versioned)?;
     let message_hash = versioned
