@@ -11,8 +11,8 @@ const wsUrl = url.replace(/^http/, "ws");
 let chapter = "the beginning";
 
 /** Runs a story and says how it ended. */
-function story(tell) {
-  const limit = setTimeout(() => end(new Error("took more than a minute")), 60_000);
+function story(tell, seconds = 60) {
+  const limit = setTimeout(() => end(new Error(`took more than ${seconds} s`)), seconds * 1000);
   const end = (error) => {
     clearTimeout(limit);
     if (error) {

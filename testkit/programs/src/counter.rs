@@ -32,6 +32,45 @@ const WRONG_ADDRESS: Error = custom(6005);
 const LEN: usize = 8 + 32 + 8 + 1 + 4;
 
 fn process(input: &Input) -> Result<()> {
+    let result = run(input);
+    if let Err(error) = result {
+        explain(error);
+    }
+    result
+}
+
+/// Logs an error as Anchor does, whose client reads it from there.
+fn explain(error: Error) {
+    log(match error {
+        NOT_SIGNED => {
+            "AnchorError occurred. Error Code: NotSigned. Error Number: 6000. \
+             Error Message: The authority has not signed."
+        }
+        NOT_OURS => {
+            "AnchorError occurred. Error Code: NotOurs. Error Number: 6001. \
+             Error Message: The account belongs to another program."
+        }
+        NOT_A_COUNTER => {
+            "AnchorError occurred. Error Code: NotACounter. Error Number: 6002. \
+             Error Message: The account is none of a counter."
+        }
+        WRONG_AUTHORITY => {
+            "AnchorError occurred. Error Code: WrongAuthority. Error Number: 6003. \
+             Error Message: The counter has another authority."
+        }
+        OVERFLOW => {
+            "AnchorError occurred. Error Code: Overflow. Error Number: 6004. \
+             Error Message: The count is too large."
+        }
+        WRONG_ADDRESS => {
+            "AnchorError occurred. Error Code: WrongAddress. Error Number: 6005. \
+             Error Message: The account is not where this authority's counter is."
+        }
+        _ => return,
+    });
+}
+
+fn run(input: &Input) -> Result<()> {
     let mut data = input.data;
     match *bytes_of(&mut data)? {
         INITIALIZE => initialize(input, u64_of(&mut data)?),

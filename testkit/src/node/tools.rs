@@ -1,5 +1,5 @@
-//! The tools that Ethereum's developers use, from npm and PyPI, at the versions that the folder `e2e`
-//! pins. They lie in `POLITY_TOOLS`, or `~/.cache/polity-tools`, and are fetched where they are
+//! The tools that Ethereum's and Solana's developers use, from npm and PyPI, at the versions that the
+//! folders `e2e` and `e2e/solana` pin. They lie in `POLITY_TOOLS`, or `~/.cache/polity-tools`, and are fetched where they are
 //! missing.
 
 use std::{
@@ -19,18 +19,18 @@ pub fn stories() -> PathBuf {
 /// # Errors
 /// A note why tests that need it are skipped: no npm, an old node, or no network.
 pub fn modules() -> Result<PathBuf, String> {
-    static MODULES: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-        let version = said(Command::new("node").arg("--version"))?;
-        let major = version.trim_start_matches('v').split('.').next().unwrap_or_default();
-        if major.parse().is_ok_and(|major: u32| major < 20) {
-            return Err(format!("node is {version}, too old"));
-        }
-        let folder = fetched("npm", "package.json", |folder| {
-            let install = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit"];
-            Command::new("npm").args(install).args(["--no-fund", "--prefix"]).arg(folder).output()
-        })?;
-        Ok(folder.join("node_modules"))
-    });
+    static MODULES: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| npm("npm", "package.json"));
+    MODULES.clone()
+}
+
+/// The folder with npm's packages for Solana, or why there is none.
+///
+/// # Errors
+/// See [`modules`].
+pub fn solana_modules() -> Result<PathBuf, String> {
+    static MODULES: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| npm("npm-solana", "solana/package.json"));
     MODULES.clone()
 }
 
@@ -39,16 +39,18 @@ pub fn modules() -> Result<PathBuf, String> {
 /// # Errors
 /// A note why tests that need it are skipped: no Python, or no network.
 pub fn python() -> Result<PathBuf, String> {
-    static PYTHON: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-        said(Command::new("python3").arg("--version"))?;
-        let folder = fetched("python", "requirements.txt", |folder| {
-            let packages = folder.join("packages");
-            let list = folder.join("requirements.txt");
-            let install = ["-m", "pip", "install", "--quiet", "--no-input", "--target"];
-            Command::new("python3").args(install).arg(packages).arg("-r").arg(list).output()
-        })?;
-        Ok(folder.join("packages"))
-    });
+    static PYTHON: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| pip("python", "requirements.txt"));
+    PYTHON.clone()
+}
+
+/// The Python that has the packages of PyPI for Solana, or why there is none.
+///
+/// # Errors
+/// See [`python`].
+pub fn solana_python() -> Result<PathBuf, String> {
+    static PYTHON: LazyLock<Result<PathBuf, String>> =
+        LazyLock::new(|| pip("python-solana", "solana/requirements.txt"));
     PYTHON.clone()
 }
 
@@ -66,12 +68,37 @@ pub fn anvil() -> Result<PathBuf, String> {
     if path.exists() { Ok(path) } else { Err("npm has no anvil for this computer".into()) }
 }
 
+/// npm's packages of a list.
+fn npm(name: &str, list: &str) -> Result<PathBuf, String> {
+    let version = said(Command::new("node").arg("--version"))?;
+    let major = version.trim_start_matches('v').split('.').next().unwrap_or_default();
+    if major.parse().is_ok_and(|major: u32| major < 20) {
+        return Err(format!("node is {version}, too old"));
+    }
+    let folder = fetched(name, list, |folder, _| {
+        let install = ["install", "--ignore-scripts", "--no-package-lock", "--no-audit"];
+        Command::new("npm").args(install).args(["--no-fund", "--prefix"]).arg(folder).output()
+    })?;
+    Ok(folder.join("node_modules"))
+}
+
+/// The packages of PyPI of a list.
+fn pip(name: &str, list: &str) -> Result<PathBuf, String> {
+    said(Command::new("python3").arg("--version"))?;
+    let folder = fetched(name, list, |folder, list| {
+        let install = ["-m", "pip", "install", "--quiet", "--no-input", "--target"];
+        let packages = folder.join("packages");
+        Command::new("python3").args(install).arg(packages).arg("-r").arg(list).output()
+    })?;
+    Ok(folder.join("packages"))
+}
+
 /// A folder of the cache for what a file of `e2e` lists, filled where it was not or holds another
 /// list.
 fn fetched(
     name: &str,
     list: &str,
-    fetch: impl FnOnce(&Path) -> io::Result<Output>,
+    fetch: impl FnOnce(&Path, &Path) -> io::Result<Output>,
 ) -> Result<PathBuf, String> {
     let cache = match (env::var_os("POLITY_TOOLS"), env::var_os("HOME")) {
         (Some(cache), _) => PathBuf::from(cache),
@@ -79,7 +106,9 @@ fn fetched(
         (None, None) => return Err("neither POLITY_TOOLS nor HOME is set".into()),
     };
     let io = |error: io::Error| format!("{}: {error}", cache.display());
-    let wanted = fs::read(stories().join(list)).map_err(io)?;
+    let path = stories().join(list);
+    let wanted = fs::read(&path).map_err(io)?;
+    let list = Path::new(path.file_name().unwrap_or_default());
     let folder = cache.join(name);
     if fs::read(folder.join(list)).is_ok_and(|held| held == wanted) {
         return Ok(folder);
@@ -87,8 +116,9 @@ fn fetched(
     // Under another name first, so that what has the name is whole.
     let partial = cache.join(format!("{name}.{}", std::process::id()));
     fs::create_dir_all(&partial).map_err(io)?;
-    fs::write(partial.join(list), &wanted).map_err(io)?;
-    let output = fetch(&partial).map_err(|error| format!("{name}: {error}"))?;
+    let list = partial.join(list);
+    fs::write(&list, &wanted).map_err(io)?;
+    let output = fetch(&partial, &list).map_err(|error| format!("{name}: {error}"))?;
     if !output.status.success() {
         let _ = fs::remove_dir_all(&partial);
         let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
