@@ -34,7 +34,7 @@ pub(super) fn register(methods: &mut Methods<Solana>) {
     methods.quick("getBlockProduction", production);
     methods.quick("getFirstAvailableBlock", |door, _| reply(&door.node().chain.first()));
     methods.alias("minimumLedgerSlot", "getFirstAvailableBlock");
-    methods.quick("getBlockHeight", |door, params| reply(&door.head(params)?.number()));
+    methods.heavy("getBlockHeight", |door, params| reply(&door.clock(params)?.number()));
     methods.alias("getSlot", "getBlockHeight");
     methods.quick("getMaxRetransmitSlot", |door, _| reply(&door.node().chain.head().number()));
     methods.alias("getMaxShredInsertSlot", "getMaxRetransmitSlot");

@@ -44,8 +44,8 @@ pub(super) fn register(methods: &mut Methods<Solana>) {
     });
     methods.quick("getSlotLeaders", leaders);
     methods.heavy("getLeaderSchedule", leader_schedule);
-    methods.quick("getEpochInfo", |door, params| {
-        let head = door.head(params)?.number();
+    methods.heavy("getEpochInfo", |door, params| {
+        let head = door.clock(params)?.number();
         reply(&epoch_info(&door.node(), head)?)
     });
     methods.quick("getEpochSchedule", |_, _| reply(&schedule()));

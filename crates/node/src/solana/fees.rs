@@ -21,8 +21,8 @@ const MOST_DATA: usize = 10 << 20;
 const MOST_ACCOUNTS: usize = 128;
 
 pub(super) fn register(methods: &mut Methods<Solana>) {
-    methods.quick("getLatestBlockhash", |door, params| {
-        let head = door.head(params)?;
+    methods.heavy("getLatestBlockhash", |door, params| {
+        let head = door.clock(params)?;
         reply(&with_slot(head.number(), blockhash(&head.hash, head.number())))
     });
     methods.quick("isBlockhashValid", is_valid);

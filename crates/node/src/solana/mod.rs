@@ -21,6 +21,7 @@ mod program;
 mod scan;
 mod send;
 mod simulate;
+mod slots;
 mod subscribe;
 mod supply;
 mod surfnet;
@@ -46,6 +47,7 @@ pub struct Solana {
     ethereum: Door<Ethereum>,
     scans: scan::Scans,
     faucet: faucet::Faucet,
+    slots: slots::Slots,
     /// When blocks were made before the clock was paused, if it is.
     paused: Mutex<Option<Mining>>,
 }
@@ -60,6 +62,7 @@ impl Solana {
             ethereum,
             scans: scan::Scans::default(),
             faucet: faucet::Faucet::new(),
+            slots: slots::Slots::default(),
             paused: Mutex::default(),
         };
         match door.node().chain.guests().get(polity_svm::KIND) {

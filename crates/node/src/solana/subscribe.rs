@@ -28,6 +28,7 @@ use super::{
     moment::with_slot,
     notify::{Then, each_block, notify},
     program::Filters,
+    slots::each_slot,
 };
 use crate::{
     chain::{Block, ChainView, IncludedGuest},
@@ -79,6 +80,19 @@ fn with_blocks(
     let id = connection.subscribe(|sink| {
         each_block(door, events, move |door, block| serve(door, &sink, &block))
     })?;
+    reply(&id)
+}
+
+/// Begins a subscription to slots.
+fn with_slots(
+    door: &Arc<Solana>,
+    connection: &Arc<Connection>,
+    mut serve: impl FnMut(&Sink, &Block) -> Result<Then, Gone> + Send + 'static,
+) -> Reply {
+    let events = door.node().chain.subscribe();
+    let door = door.clone();
+    let id =
+        connection.subscribe(|sink| each_slot(door, events, move |block| serve(&sink, block)))?;
     reply(&id)
 }
 
@@ -237,7 +251,7 @@ fn logs(door: &Arc<Solana>, params: &mut Params<'_>, connection: &Arc<Connection
 }
 
 fn slot(door: &Arc<Solana>, _: &mut Params<'_>, connection: &Arc<Connection>) -> Reply {
-    with_blocks(door, connection, |_, sink, block| {
+    with_slots(door, connection, |sink, block| {
         let slot = block.number();
         let info = SlotInfo { slot, parent: slot.saturating_sub(1), root: slot };
         notify(sink, "slotNotification", &info).map(|()| Then::GoOn)
@@ -245,14 +259,14 @@ fn slot(door: &Arc<Solana>, _: &mut Params<'_>, connection: &Arc<Connection>) ->
 }
 
 fn root(door: &Arc<Solana>, _: &mut Params<'_>, connection: &Arc<Connection>) -> Reply {
-    with_blocks(door, connection, |_, sink, block| {
+    with_slots(door, connection, |sink, block| {
         notify(sink, "rootNotification", &block.number()).map(|()| Then::GoOn)
     })
 }
 
 /// What a slot goes through, which here is all at once.
 fn slots_updates(door: &Arc<Solana>, _: &mut Params<'_>, connection: &Arc<Connection>) -> Reply {
-    with_blocks(door, connection, |_, sink, block| {
+    with_slots(door, connection, |sink, block| {
         let slot = block.number();
         let timestamp = block.header.timestamp.saturating_mul(1000);
         let count = |succeeded: bool| {
