@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use polity_kernel::View;
 use serde::{Deserialize, Serialize};
-use solana_commitment_config::CommitmentConfig;
 use solana_rpc_client_types::response::{Response, RpcResponseContext};
 
 use super::{Solana, error};
@@ -14,13 +13,11 @@ use crate::{
     rpc::{Params, Reply, RpcError, reply},
 };
 
-/// What nearly every method can be given.
+/// What nearly every method can be given. Commitments are not looked at: all that there
+/// are mean the last block.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Wish {
-    /// Read so that one that does not exist is refused: all that exist are alike.
-    #[serde(flatten)]
-    _commitment: Option<CommitmentConfig>,
     /// The least height that the answer is to be of.
     pub(super) min_context_slot: Option<u64>,
 }

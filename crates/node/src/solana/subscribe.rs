@@ -6,7 +6,6 @@ use polity_svm::{KIND, Record};
 use serde_json::json;
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_account_decoder::UiAccountEncoding;
-use solana_commitment_config::CommitmentConfig;
 use solana_pubkey::Pubkey;
 use solana_rpc_client_types::{
     config::{
@@ -307,7 +306,7 @@ fn block(door: &Arc<Solana>, params: &mut Params<'_>, connection: &Arc<Connectio
         encoding: config.encoding,
         transaction_details: config.transaction_details,
         rewards: config.show_rewards,
-        commitment: None::<CommitmentConfig>,
+        commitment: None,
         max_supported_transaction_version: config.max_supported_transaction_version,
     };
     let show = Show::new(&show, UiTransactionEncoding::Base64);

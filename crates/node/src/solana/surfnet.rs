@@ -243,12 +243,14 @@ fn set_program_authority(door: &Solana, params: &mut Params<'_>) -> Reply {
 
 /// Where to go in time.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 enum Destination {
-    AbsoluteEpoch(u64),
-    AbsoluteSlot(u64),
+    #[serde(rename = "absoluteEpoch")]
+    Epoch(u64),
+    #[serde(rename = "absoluteSlot")]
+    Slot(u64),
     /// In milliseconds since 1970.
-    AbsoluteTimestamp(u64),
+    #[serde(rename = "absoluteTimestamp")]
+    Timestamp(u64),
 }
 
 fn time_travel(door: &Solana, params: &mut Params<'_>) -> Reply {
@@ -258,11 +260,11 @@ fn time_travel(door: &Solana, params: &mut Params<'_>) -> Reply {
     Solana::powers(&node)?;
     let head = node.chain.head();
     let destination = params.optional()?.unwrap_or_else(|| {
-        Destination::AbsoluteTimestamp(node.miner.now().saturating_mul(1000).saturating_add(AHEAD))
+        Destination::Timestamp(node.miner.now().saturating_mul(1000).saturating_add(AHEAD))
     });
     let past = || invalid("that is not ahead");
     let slot = match destination {
-        Destination::AbsoluteTimestamp(millis) => {
+        Destination::Timestamp(millis) => {
             let timestamp = millis / 1000;
             if timestamp <= head.header.timestamp {
                 return Err(past());
@@ -270,8 +272,8 @@ fn time_travel(door: &Solana, params: &mut Params<'_>) -> Reply {
             node.miner.set(|settings| settings.next_timestamp = Some(timestamp));
             head.number().saturating_add(1)
         }
-        Destination::AbsoluteSlot(slot) => slot,
-        Destination::AbsoluteEpoch(epoch) => cluster::schedule().get_first_slot_in_epoch(epoch),
+        Destination::Slot(slot) => slot,
+        Destination::Epoch(epoch) => cluster::schedule().get_first_slot_in_epoch(epoch),
     };
     let blocks = slot.checked_sub(head.number()).filter(|blocks| *blocks > 0).ok_or_else(past)?;
     if blocks > MOST_BLOCKS {
