@@ -144,7 +144,8 @@ impl Agave {
             loaded_accounts_data_size_limit: MAX_LOADED_ACCOUNTS_DATA_SIZE_BYTES.get(),
             fee_details: FeeDetails::new(LAMPORTS_PER_SIGNATURE, 0),
         };
-        let checks = vec![Ok(CheckedTransactionDetails::new(None, limits)); self.transactions.len()];
+        let checks =
+            vec![Ok(CheckedTransactionDetails::new(None, limits)); self.transactions.len()];
         let config = TransactionProcessingConfig {
             recording_config: ExecutionRecordingConfig::new_single_setting(true),
             check_program_deployment_slot: true,

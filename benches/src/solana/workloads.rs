@@ -55,7 +55,13 @@ pub(super) fn all(count: usize, blockhash: Hash) -> eyre::Result<Vec<Workload>> 
             asked.data.extend_from_slice(&(index as u32).to_le_bytes());
             vec![asked]
         })?;
-        workload.accounts.extend(deployed(&PROBE, &bpf_loader_upgradeable::ID, elf::PROBE, 0, None));
+        workload.accounts.extend(deployed(
+            &PROBE,
+            &bpf_loader_upgradeable::ID,
+            elf::PROBE,
+            0,
+            None,
+        ));
         eyre::Ok(workload)
     };
     Ok(vec![
@@ -92,7 +98,8 @@ fn make(
         }
         all.extend(instructions(index, &payer));
         let message = Message::new_with_blockhash(&all, Some(&payer.pubkey()), &blockhash);
-        transactions.push(VersionedTransaction::try_new(VersionedMessage::Legacy(message), &[&payer])?);
+        transactions
+            .push(VersionedTransaction::try_new(VersionedMessage::Legacy(message), &[&payer])?);
     }
     Ok(Workload { name, accounts, transactions })
 }

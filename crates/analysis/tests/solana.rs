@@ -30,7 +30,9 @@ fn lamports_are_sent() {
         ledger.send(transaction)
     };
     assert!(matches!(send(&mut ledger, SOL), Ended::Included(record) if record.error().is_none()));
-    assert!(matches!(send(&mut ledger, 20 * SOL), Ended::Included(record) if record.error().is_some()));
+    assert!(
+        matches!(send(&mut ledger, 20 * SOL), Ended::Included(record) if record.error().is_some())
+    );
     // Too little to be left with.
     let rest = ledger.theirs.get_balance(&payer.pubkey()).unwrap();
     send(&mut ledger, rest - 5000 - 1);

@@ -238,7 +238,9 @@ fn same_meta(record: &Record, meta: &litesvm::types::TransactionMetadata) {
         .iter()
         .map(|all| {
             let inner = all.iter();
-            inner.map(|inner| (inner.program, &inner.accounts, &inner.data, inner.stack_height)).collect()
+            inner
+                .map(|inner| (inner.program, &inner.accounts, &inner.data, inner.stack_height))
+                .collect()
         })
         .collect();
     let theirs: Vec<Vec<_>> = meta

@@ -12,7 +12,9 @@
 
 use crate::{KIND, lamports::lamports};
 use polity_kernel::{Code, View, ViewError};
-use polity_types::{AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, Name, Space, U256, Value};
+use polity_types::{
+    AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, Name, Space, U256, Value,
+};
 use sha2::{Digest, Sha256};
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_loader_v3_interface::state::UpgradeableLoaderState;
@@ -49,17 +51,14 @@ fn page_key(page: usize) -> LocalKey {
 pub(crate) trait Cells {
     type Error: From<ViewError>;
 
-    fn slot(&mut self, account: &AccountId, key: &LocalKey) -> Result<Value, Self::Error>;
+    /// What stands for an account.
+    type Handle: Copy;
 
-    fn code(&mut self, account: &AccountId) -> Result<Option<Arc<Code>>, Self::Error>;
+    fn handle(&mut self, account: &AccountId) -> Result<Self::Handle, Self::Error>;
 
-    /// What is known of an account without its further pages.
-    fn head(&mut self, account: &AccountId) -> Result<Head, Self::Error>
-    where
-        Self: Sized,
-    {
-        Head::read(self, account)
-    }
+    fn slot(&mut self, account: Self::Handle, key: &LocalKey) -> Result<Value, Self::Error>;
+
+    fn code(&mut self, account: Self::Handle) -> Result<Option<Arc<Code>>, Self::Error>;
 }
 
 /// What an account's head says.
@@ -83,8 +82,8 @@ impl Head {
         first: Bytes::new(),
     };
 
-    pub(crate) fn read<C: Cells>(cells: &mut C, account: &AccountId) -> Result<Self, C::Error> {
-        Ok(Self::parse(&cells.slot(account, &head_key())?).ok_or_else(|| damaged(account))?)
+    pub(crate) fn read<C: Cells>(cells: &mut C, account: C::Handle) -> Result<Self, C::Error> {
+        Ok(Self::parse(&cells.slot(account, &head_key())?).ok_or_else(damaged)?)
     }
 
     fn parse(value: &Value) -> Option<Self> {
@@ -123,16 +122,16 @@ impl Head {
     pub(crate) fn data<C: Cells>(
         &self,
         cells: &mut C,
-        account: &AccountId,
+        account: C::Handle,
     ) -> Result<Vec<u8>, C::Error> {
         let mut data = vec![0; self.len];
         let mut put = |at: usize, bytes: &[u8]| {
             let room = data.get_mut(at..).and_then(|rest| rest.get_mut(..bytes.len()));
-            room.map(|room| room.copy_from_slice(bytes)).ok_or_else(|| damaged(account))
+            room.map(|room| room.copy_from_slice(bytes)).ok_or_else(damaged)
         };
         put(0, &self.first)?;
         if self.has_code {
-            let code = cells.code(account)?.ok_or_else(|| damaged(account))?;
+            let code = cells.code(account)?.ok_or_else(damaged)?;
             put(code_offset(&self.owner), code.bytes())?;
             return Ok(data);
         }
@@ -140,7 +139,7 @@ impl Head {
             match cells.slot(account, &page_key(page))? {
                 Value::Empty => {}
                 Value::Bytes(bytes) => put(page * PAGE, &bytes)?,
-                Value::Word(_) => return Err(damaged(account).into()),
+                Value::Word(_) => return Err(damaged().into()),
             }
         }
         Ok(data)
@@ -150,7 +149,7 @@ impl Head {
     pub(crate) fn account<C: Cells>(
         &self,
         cells: &mut C,
-        account: &AccountId,
+        account: C::Handle,
         lamports: u64,
     ) -> Result<AccountSharedData, C::Error> {
         let data = self.data(cells, account)?;
@@ -164,8 +163,8 @@ impl Head {
     }
 }
 
-fn damaged(account: &AccountId) -> ViewError {
-    ViewError::Store(format!("the cells of {account} are not those of a Solana account"))
+fn damaged() -> ViewError {
+    ViewError::Store("the cells of an account are not those of a Solana account".into())
 }
 
 /// Where in an account's data the executable begins.
@@ -225,9 +224,12 @@ pub(crate) fn changes(before: &AccountSharedData, now: &AccountSharedData) -> Ch
         }));
     }
     let (pages_before, pages_now) = (Pages::of(before, code_before), Pages::of(now, code_now));
-    let (head_before, head_now) = (head(before, &pages_before), head(now, &pages_now));
-    if head_before != head_now {
-        changes.slots.push((head_key(), head_now));
+    let same_head = same_head
+        && before.data().len() == now.data().len()
+        && pages_before.has_code == pages_now.has_code
+        && pages_before.get(0) == pages_now.get(0);
+    if !same_head {
+        changes.slots.push((head_key(), head(now, &pages_now)));
     }
     for page in 1..pages_before.count().max(pages_now.count()) {
         let bytes = pages_now.get(page);
@@ -313,13 +315,18 @@ struct OfView<'a>(&'a dyn View);
 
 impl Cells for OfView<'_> {
     type Error = ViewError;
+    type Handle = AccountId;
 
-    fn slot(&mut self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        self.0.slot(account, key)
+    fn handle(&mut self, account: &AccountId) -> Result<AccountId, ViewError> {
+        Ok(*account)
     }
 
-    fn code(&mut self, account: &AccountId) -> Result<Option<Arc<Code>>, ViewError> {
-        let code = self.0.account(account)?.and_then(|record| record.code);
+    fn slot(&mut self, account: AccountId, key: &LocalKey) -> Result<Value, ViewError> {
+        self.0.slot(&account, key)
+    }
+
+    fn code(&mut self, account: AccountId) -> Result<Option<Arc<Code>>, ViewError> {
+        let code = self.0.account(&account)?.and_then(|record| record.code);
         code.map(|code| self.0.code(&code.hash)).transpose()
     }
 }
@@ -330,14 +337,17 @@ impl Cells for OfView<'_> {
 ///
 /// # Errors
 /// The view failed, or the cells are not those of a Solana account.
-pub fn read_account(view: &dyn View, address: &Pubkey) -> Result<Option<AccountSharedData>, ViewError> {
+pub fn read_account(
+    view: &dyn View,
+    address: &Pubkey,
+) -> Result<Option<AccountSharedData>, ViewError> {
     let id = crate::account(address);
     let shown = lamports(view.account(&id)?.unwrap_or_default().balance);
     if shown == 0 {
         return Ok(None);
     }
     let mut cells = OfView(view);
-    Head::read(&mut cells, &id)?.account(&mut cells, &id, shown).map(Some)
+    Head::read(&mut cells, id)?.account(&mut cells, id, shown).map(Some)
 }
 
 /// The record of an account that holds so many lamports, and this code.

@@ -1,6 +1,7 @@
 //! What a block is to Solana's programs.
 
-use crate::{KIND, account::NEVER, blockhash};
+use crate::{KIND, account::NEVER, blockhash, program::Runtime};
+use hashbrown::HashMap;
 use polity_kernel::{BlockContext, Halt};
 use polity_types::B256;
 use solana_account::{AccountSharedData, ReadableAccount};
@@ -18,7 +19,7 @@ use solana_slot_hashes::SlotHashes;
 use solana_stake_history::StakeHistory;
 #[expect(deprecated, reason = "programs of the past read it")]
 use solana_sysvar::recent_blockhashes::{IterItem, RecentBlockhashes};
-use std::{any::Any, collections::HashMap, sync::Arc};
+use std::{any::Any, sync::Arc};
 
 /// For how many blocks a transaction may name a block's hash.
 pub const MAX_AGE: usize = 150;
@@ -90,6 +91,8 @@ impl Environment {
         add(sysvar::slot_hashes::ID, padded(encoded(&slot_hashes), SLOT_HASHES));
         add(sysvar::stake_history::ID, padded(encoded(&StakeHistory::default()), STAKE_HISTORY));
         add(sysvar::recent_blockhashes::ID, padded(recent_blockhashes(input), BLOCKHASHES));
+        let builtins = Runtime::get().accounts();
+        accounts.extend(builtins.map(|(address, account)| (*address, account.clone())));
         let mut sysvars = SysvarCache::default();
         sysvars.fill_missing_entries(|id, set| {
             if let Some(account) = accounts.get(id) {
@@ -113,8 +116,8 @@ impl Environment {
         self.recent.get(hash).copied()
     }
 
-    /// The account of a sysvar.
-    pub(crate) fn sysvar(&self, address: &Pubkey) -> Option<&AccountSharedData> {
+    /// The account of a sysvar or of a program that is built in: what is in no state.
+    pub(crate) fn account(&self, address: &Pubkey) -> Option<&AccountSharedData> {
         self.accounts.get(address)
     }
 }
@@ -166,12 +169,11 @@ impl Environments {
         {
             return Ok(environment.clone());
         }
-        let input = shared.downcast_ref().ok_or_else(|| {
-            Halt::Fault("the Solana machine's input is of another type".into())
-        })?;
+        let input = shared
+            .downcast_ref()
+            .ok_or_else(|| Halt::Fault("the Solana machine's input is of another type".into()))?;
         let environment = Arc::new(Environment::new(block, input));
-        let key =
-            Key { number: block.number, timestamp: block.timestamp, input: shared.clone() };
+        let key = Key { number: block.number, timestamp: block.timestamp, input: shared.clone() };
         self.0 = Some((key, environment.clone()));
         Ok(environment)
     }
@@ -189,7 +191,7 @@ pub fn sysvar_account(
     if !is_sysvar(address) {
         return Ok(None);
     }
-    Ok(Environments::default().of(block)?.sysvar(address).cloned())
+    Ok(Environments::default().of(block)?.account(address).cloned())
 }
 
 /// Whether a block has an account of its own at the address.

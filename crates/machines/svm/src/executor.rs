@@ -1,25 +1,30 @@
 //! Executes a transaction.
 
 use crate::{
-    account::{Cells, Head},
+    account::Head,
     base_units,
     block::Environment,
     features::runtime_features,
-    fees::{self, Fee, RentState},
+    fees::{self, RentState},
     load::{Loaded, OfHost},
     nonce,
     precompiles::Precompiles,
     program::{self, Runtime},
     record::{InnerInstruction, Record},
     status,
-    transaction::{Limits, Transaction, check_locks},
+    transaction::{Fee, Limits, Transaction, check_locks},
 };
 use polity_kernel::{Halt, Host, Invalid};
 use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_address_lookup_table_interface::{error::AddressLookupError, state::AddressLookupTable};
-use solana_instruction::{BorrowedAccountMeta, BorrowedInstruction, TRANSACTION_LEVEL_STACK_HEIGHT};
+use solana_instruction::{
+    BorrowedAccountMeta, BorrowedInstruction, TRANSACTION_LEVEL_STACK_HEIGHT,
+};
 use solana_instructions_sysvar::construct_instructions_data;
-use solana_message::{SanitizedMessage, v0::{LoadedAddresses, MessageAddressTableLookup}};
+use solana_message::{
+    SanitizedMessage,
+    v0::{LoadedAddresses, MessageAddressTableLookup},
+};
 use solana_program_runtime::{
     execution_budget::SVMTransactionExecutionBudget,
     invoke_context::{EnvironmentConfig, InvokeContext},
@@ -72,44 +77,20 @@ pub(crate) fn execute(
     };
     let message = &*message;
     check_locks(message)?;
-    let limits = Limits::of(message)?;
+    let limits = transaction.limits()?;
     let nonce = match transaction.waiver().age {
         true => None,
         false => check_age(transaction, message, environment, host)?,
     };
-    let fee = Fee::of(message, &limits);
-
-    let payer = Loaded::new(host, message.fee_payer(), environment)?;
-    let mut charged = payer.account.clone();
-    if let Err(error) = fees::charge(&mut charged, fee.total(), &environment.rent) {
-        payer.rely_exactly(host)?;
-        return Err(error.into());
-    }
-    rely_on_payer(&payer, message, &fee, environment, host)?;
-
-    let mut accounts = Accounts { loaded: vec![payer], size: 0, most: limits.loaded_bytes };
-    let outcome = match accounts.load(message, environment, host) {
-        Ok(programs) => {
-            run(message, &limits, programs, &accounts, charged.clone(), environment)
-        }
-        Err(Failure::Invalid(error)) => Run::failed(error),
-        Err(Failure::Halt(halt)) => return Err(halt.into()),
+    let fee = &transaction.fee;
+    let plain = match &transaction.transfers {
+        Some(transfers) => transfers.execute(message, limits, fee, environment, host)?,
+        None => None,
     };
-    let Run { result, accounts: after, mut record } = outcome;
-    match result {
-        Ok(()) => {
-            let changed = accounts.loaded.iter().zip(&after).enumerate();
-            for (_, (loaded, now)) in
-                changed.filter(|(index, _)| message.is_writable(*index))
-            {
-                loaded.write(host, now)?;
-            }
-        }
-        Err(error) => {
-            record = record.failed(&error);
-            roll_back(&accounts.loaded, nonce, message, charged, host)?;
-        }
-    }
+    let mut record = match plain {
+        Some(record) => record,
+        None => execute_instructions(message, limits, fee, nonce, environment, host)?,
+    };
     host.burn(base_units(fee.base))?;
     if fee.priority > 0 {
         let beneficiary = host.block().beneficiary;
@@ -123,6 +104,46 @@ pub(crate) fn execute(
         record.loaded_readonly = bytes(&message.loaded_addresses.readonly);
     }
     record.fee = fee.total();
+    Ok(record)
+}
+
+/// Runs the instructions on accounts of the runtime's own, and writes back what becomes of
+/// them.
+fn execute_instructions(
+    message: &SanitizedMessage,
+    limits: &Limits,
+    fee: &Fee,
+    nonce: Option<(Pubkey, AccountSharedData)>,
+    environment: &Environment,
+    host: &mut dyn Host,
+) -> Result<Record, Failure> {
+    let payer = Loaded::new(host, message.fee_payer(), environment)?;
+    let mut charged = payer.account.clone();
+    if let Err(error) = fees::charge(&mut charged, fee.total(), &environment.rent) {
+        payer.rely_exactly(host)?;
+        return Err(error.into());
+    }
+    rely_on_payer(&payer, message, fee, environment, host)?;
+
+    let mut accounts = Accounts { loaded: vec![payer], size: 0, most: limits.loaded_bytes };
+    let outcome = match accounts.load(message, environment, host) {
+        Ok(programs) => run(message, limits, programs, &accounts, charged.clone(), environment),
+        Err(Failure::Invalid(error)) => Run::failed(error),
+        Err(Failure::Halt(halt)) => return Err(halt.into()),
+    };
+    let Run { result, accounts: after, mut record } = outcome;
+    match result {
+        Ok(()) => {
+            let changed = accounts.loaded.iter().zip(&after).enumerate();
+            for (_, (loaded, now)) in changed.filter(|(index, _)| message.is_writable(*index)) {
+                loaded.write(host, now)?;
+            }
+        }
+        Err(error) => {
+            record = record.failed(&error);
+            roll_back(&accounts.loaded, nonce, message, charged, host)?;
+        }
+    }
     record.loaded_bytes = u32::try_from(accounts.size).unwrap_or(u32::MAX);
     Ok(record)
 }
@@ -219,7 +240,8 @@ fn check_age(
     let nonce = match environment.age(message.recent_blockhash()) {
         Some(_) => None,
         None => {
-            let address = *message.get_durable_nonce().ok_or(TransactionError::BlockhashNotFound)?;
+            let address =
+                *message.get_durable_nonce().ok_or(TransactionError::BlockhashNotFound)?;
             let loaded = Loaded::new(host, &address, environment)?;
             if !loaded.exists() {
                 loaded.rely_exactly(host)?;
@@ -357,7 +379,7 @@ fn head_of(address: &Pubkey, host: &mut dyn Host) -> Result<Option<Head>, Halt> 
         return Ok(None);
     }
     host.rely_balance(handle, base_units(1), polity_types::U256::MAX)?;
-    OfHost(host).head(&id).map(Some)
+    Head::read(&mut OfHost(host), handle).map(Some)
 }
 
 /// The sysvar that shows a transaction its own instructions.

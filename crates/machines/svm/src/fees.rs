@@ -1,34 +1,11 @@
-//! Fees, and what accounts must hold.
+//! Who can pay, and what accounts must hold.
 
-use crate::{block::LAMPORTS_PER_SIGNATURE, transaction::Limits};
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
-use solana_message::SanitizedMessage;
 use solana_nonce::state::State as NonceState;
 use solana_nonce_account::{SystemAccountKind, get_system_account_kind};
 use solana_pubkey::Pubkey;
 use solana_rent::Rent;
 use solana_transaction_error::TransactionError;
-
-/// What a transaction pays, in lamports.
-#[derive(Clone, Copy)]
-pub(crate) struct Fee {
-    /// For signatures; it is burnt.
-    pub(crate) base: u64,
-    /// For being preferred; whoever makes the block earns it.
-    pub(crate) priority: u64,
-}
-
-impl Fee {
-    pub(crate) fn of(message: &SanitizedMessage, limits: &Limits) -> Self {
-        let signatures = message.get_signature_details().total_signatures();
-        let base = signatures.saturating_mul(LAMPORTS_PER_SIGNATURE);
-        Self { base, priority: limits.priority_fee }
-    }
-
-    pub(crate) fn total(&self) -> u64 {
-        self.base.saturating_add(self.priority)
-    }
-}
 
 /// Takes the fee from the account of who pays it.
 pub(crate) fn charge(
@@ -40,8 +17,7 @@ pub(crate) fn charge(
     if before == 0 {
         return Err(TransactionError::AccountNotFound);
     }
-    let kind =
-        get_system_account_kind(payer).ok_or(TransactionError::InvalidAccountForFee)?;
+    let kind = get_system_account_kind(payer).ok_or(TransactionError::InvalidAccountForFee)?;
     let least = match kind {
         SystemAccountKind::System => 0,
         SystemAccountKind::Nonce => rent.minimum_balance(NonceState::size()),
@@ -66,10 +42,7 @@ pub(crate) enum RentState {
     /// It is not there.
     Uninitialized,
     /// It holds too little.
-    Paying {
-        lamports: u64,
-        len: usize,
-    },
+    Paying { lamports: u64, len: usize },
     /// It holds enough.
     Exempt,
 }

@@ -93,8 +93,7 @@ pub fn deployed(
     }
     let (programdata_address, _) = Pubkey::find_program_address(&[address.as_ref()], loader);
     let program = UpgradeableLoaderState::Program { programdata_address };
-    let header =
-        UpgradeableLoaderState::ProgramData { slot, upgrade_authority_address: authority };
+    let header = UpgradeableLoaderState::ProgramData { slot, upgrade_authority_address: authority };
     let mut data = state(&header, UpgradeableLoaderState::size_of_programdata_metadata());
     data.extend_from_slice(elf);
     let program = state(&program, UpgradeableLoaderState::size_of_program());

@@ -26,6 +26,7 @@ mod program;
 mod record;
 mod status;
 mod transaction;
+mod transfer;
 
 pub use account::{PAGE, Stored, head_key, read_account, record};
 pub use address::{KIND, account, address, blockhash};

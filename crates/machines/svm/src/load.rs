@@ -5,7 +5,6 @@ use crate::{
     base_units,
     block::Environment,
     lamports::{exactly, lamports},
-    program::Runtime,
 };
 use polity_kernel::{Account, Code, Halt, Host};
 use polity_types::{AccountId, LocalKey, U256, Value};
@@ -18,14 +17,17 @@ pub(crate) struct OfHost<'a>(pub(crate) &'a mut dyn Host);
 
 impl Cells for OfHost<'_> {
     type Error = Halt;
+    type Handle = Account;
 
-    fn slot(&mut self, account: &AccountId, key: &LocalKey) -> Result<Value, Halt> {
-        let account = self.0.account(account)?;
+    fn handle(&mut self, account: &AccountId) -> Result<Account, Halt> {
+        self.0.account(account)
+    }
+
+    fn slot(&mut self, account: Account, key: &LocalKey) -> Result<Value, Halt> {
         self.0.read(account, key)
     }
 
-    fn code(&mut self, account: &AccountId) -> Result<Option<Arc<Code>>, Halt> {
-        let account = self.0.account(account)?;
+    fn code(&mut self, account: Account) -> Result<Option<Arc<Code>>, Halt> {
         let code = self.0.code(account)?;
         code.map(|code| self.0.code_by_hash(&code.hash)).transpose()
     }
@@ -36,14 +38,8 @@ pub(crate) struct Loaded {
     /// What it was; without lamports where it was not there.
     pub(crate) account: AccountSharedData,
     /// Whose cells it is made of; `None` where it is made up.
-    cells: Option<Cell>,
+    cells: Option<Account>,
     pub(crate) head: Option<Head>,
-}
-
-#[derive(Clone, Copy)]
-struct Cell {
-    id: AccountId,
-    handle: Account,
 }
 
 impl Loaded {
@@ -53,21 +49,19 @@ impl Loaded {
         address: &Pubkey,
         environment: &Environment,
     ) -> Result<Self, Halt> {
-        let made_up =
-            environment.sysvar(address).or_else(|| Runtime::get().account(address)).cloned();
-        if let Some(account) = made_up {
-            return Ok(Self { account, cells: None, head: None });
+        if let Some(account) = environment.account(address) {
+            return Ok(Self::made_up(account.clone()));
         }
         let id = crate::account(address);
         let handle = host.account(&id)?;
         let shown = lamports(host.peek(handle)?.unwrap_or_default().balance);
-        let cells = Some(Cell { id, handle });
+        let cells = Some(handle);
         if shown == 0 {
             return Ok(Self { account: absent(), cells, head: None });
         }
         let mut of_host = OfHost(host);
-        let head = Head::read(&mut of_host, &id)?;
-        let account = head.account(&mut of_host, &id, shown)?;
+        let head = Head::read(&mut of_host, handle)?;
+        let account = head.account(&mut of_host, handle, shown)?;
         Ok(Self { account, cells, head: Some(head) })
     }
 
@@ -82,21 +76,21 @@ impl Loaded {
 
     /// Relies on exactly these lamports.
     pub(crate) fn rely_exactly(&self, host: &mut dyn Host) -> Result<(), Halt> {
-        let Some(Cell { handle, .. }) = self.cells else { return Ok(()) };
+        let Some(handle) = self.cells else { return Ok(()) };
         let interval = exactly(self.account.lamports());
         host.rely_balance(handle, interval.lo, interval.hi)
     }
 
     /// Relies on at least so many lamports.
     pub(crate) fn rely_at_least(&self, host: &mut dyn Host, least: u64) -> Result<(), Halt> {
-        let Some(Cell { handle, .. }) = self.cells else { return Ok(()) };
+        let Some(handle) = self.cells else { return Ok(()) };
         host.rely_balance(handle, base_units(least), U256::MAX)
     }
 
     /// Makes the cells those of the account as it is now.
     pub(crate) fn write(&self, host: &mut dyn Host, now: &AccountSharedData) -> Result<(), Halt> {
-        let Some(Cell { handle, id }) = self.cells else { return Ok(()) };
-        move_lamports(host, handle, &id, self.account.lamports(), now.lamports())?;
+        let Some(handle) = self.cells else { return Ok(()) };
+        move_lamports(host, handle, self.account.lamports(), now.lamports())?;
         if now.lamports() == 0 {
             return self.remove(host, handle);
         }
@@ -106,8 +100,7 @@ impl Loaded {
         }
         match code {
             Some(code) => {
-                let code =
-                    code.map(|(reference, bytes)| (reference, Arc::new(Code::new(bytes))));
+                let code = code.map(|(reference, bytes)| (reference, Arc::new(Code::new(bytes))));
                 host.set_code(handle, code)
             }
             None => Ok(()),
@@ -145,7 +138,6 @@ pub(crate) fn absent() -> AccountSharedData {
 pub(crate) fn move_lamports(
     host: &mut dyn Host,
     handle: Account,
-    id: &AccountId,
     before: u64,
     after: u64,
 ) -> Result<(), Halt> {
@@ -155,6 +147,7 @@ pub(crate) fn move_lamports(
     if host.debit(handle, base_units(before.saturating_sub(after)))? {
         return Ok(());
     }
+    let id = host.id(handle)?;
     Err(Halt::Fault(format!("{id} is to pay more than it has")))
 }
 
@@ -167,7 +160,7 @@ pub(crate) fn write_data(
     let id = crate::account(address);
     let handle = host.account(&id)?;
     let mut cells = OfHost(host);
-    let before = Head::read(&mut cells, &id)?.account(&mut cells, &id, now.lamports())?;
+    let before = Head::read(&mut cells, handle)?.account(&mut cells, handle, now.lamports())?;
     for (key, value) in changes(&before, now).slots {
         host.write(handle, &key, value)?;
     }

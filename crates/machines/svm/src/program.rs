@@ -22,10 +22,7 @@ use solana_sdk_ids::{
     bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, compute_budget, native_loader,
     system_program,
 };
-use std::{
-    collections::HashMap,
-    sync::{Arc, LazyLock, OnceLock},
-};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 /// What every transaction runs in.
 pub(crate) struct Runtime {
@@ -35,7 +32,7 @@ pub(crate) struct Runtime {
     /// The programs that are built in.
     builtins: ProgramCacheForTxBatch,
     /// Their accounts, and those of the precompiles. They are in no state.
-    accounts: HashMap<Pubkey, AccountSharedData>,
+    accounts: Vec<(Pubkey, AccountSharedData)>,
 }
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(Runtime::new);
@@ -91,13 +88,13 @@ impl Runtime {
             ),
         ];
         let mut builtins = ProgramCacheForTxBatch::new(0);
-        let mut accounts = HashMap::new();
+        let mut accounts = Vec::new();
         for (id, name, entry) in programs {
-            accounts.insert(id, native(name.as_bytes()));
+            accounts.push((id, native(name.as_bytes())));
             builtins.replenish(id, Arc::new(entry));
         }
         for id in precompiles::ALL {
-            accounts.insert(id, native(&[]));
+            accounts.push((id, native(&[])));
         }
         Self {
             environments: ProgramRuntimeEnvironments::new(environment.clone(), environment),
@@ -115,9 +112,9 @@ impl Runtime {
         programs
     }
 
-    /// The account of a program that is built in.
-    pub(crate) fn account(&self, address: &Pubkey) -> Option<&AccountSharedData> {
-        self.accounts.get(address)
+    /// The accounts of the programs that are built in.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (&Pubkey, &AccountSharedData)> {
+        self.accounts.iter().map(|(address, account)| (address, account))
     }
 
     fn environment(&self) -> &ProgramRuntimeEnvironment {
@@ -132,7 +129,8 @@ fn native(data: &[u8]) -> AccountSharedData {
 
 /// The account of a program that is built in; `None` for every other address.
 pub fn builtin_account(address: &Pubkey) -> Option<AccountSharedData> {
-    Runtime::get().account(address).cloned()
+    let mut all = Runtime::get().accounts();
+    all.find(|(builtin, _)| *builtin == address).map(|(_, account)| account.clone())
 }
 
 /// Who may own a program that is run.
@@ -199,16 +197,14 @@ pub(crate) fn load<C: Cells>(
     slot: u64,
 ) -> Result<Option<Arc<ProgramCacheEntry>>, C::Error> {
     let Some(loader) = loader(&head.owner) else { return Ok(None) };
-    let tombstone =
-        |why| Ok(Some(Arc::new(ProgramCacheEntry::new_tombstone(slot, loader, why))));
-    let id = crate::account(address);
+    let tombstone = |why| Ok(Some(Arc::new(ProgramCacheEntry::new_tombstone(slot, loader, why))));
     let holder = match loader {
         ProgramCacheEntryOwner::LoaderV3 => {
             let Some(programdata) = programdata_address(head) else {
                 return tombstone(ProgramCacheEntryType::Closed);
             };
-            let holder = crate::account(&programdata);
-            let head = cells.head(&holder)?;
+            let holder = cells.handle(&crate::account(&programdata))?;
+            let head = Head::read(cells, holder)?;
             let deployed = match head.loader_state() {
                 Some(UpgradeableLoaderState::ProgramData { slot, .. })
                     if bpf_loader_upgradeable::check_id(&head.owner) && head.has_code =>
@@ -223,9 +219,9 @@ pub(crate) fn load<C: Cells>(
             }
             holder
         }
-        _ => id,
+        _ => cells.handle(&crate::account(address))?,
     };
-    let code = cells.code(&holder)?;
+    let code = cells.code(holder)?;
     match code.and_then(|code| prepared(&code, &head.owner)) {
         Some(entry) => Ok(Some(entry)),
         None => tombstone(ProgramCacheEntryType::FailedVerification(

@@ -1,8 +1,6 @@
 use crate::{
-    KIND, account,
-    account::head_key,
-    features,
-    fees::Fee,
+    KIND, account, account::head_key, block::LAMPORTS_PER_SIGNATURE, features, precompiles,
+    transfer::Transfers,
 };
 use agave_reserved_account_keys::ReservedAccountKeys;
 use polity_kernel::{DecodeError, Decoded, Hint};
@@ -16,10 +14,10 @@ use solana_message::{
 };
 use solana_pubkey::Pubkey;
 use solana_signature::Signature;
-use solana_svm_transaction::{instruction::SVMInstruction, svm_message::SVMStaticMessage};
+use solana_svm_transaction::instruction::SVMInstruction;
 use solana_transaction::versioned::VersionedTransaction;
 use solana_transaction_error::TransactionError;
-use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
+use std::{collections::HashSet, sync::LazyLock};
 
 /// The most bytes of a transaction: what fits into a packet.
 pub const MAX_SIZE: usize = 1232;
@@ -44,6 +42,10 @@ pub struct Transaction {
     pub message_hash: Hash,
     /// With all accounts, unless some are still to be looked up in tables.
     message: Option<SanitizedMessage>,
+    limits: Result<Limits, TransactionError>,
+    pub(crate) fee: Fee,
+    /// What it is, if it only transfers lamports.
+    pub(crate) transfers: Option<Transfers>,
     waiver: Waiver,
 }
 
@@ -109,15 +111,16 @@ impl Transaction {
     /// # Errors
     /// What it asks for contradicts itself.
     pub fn fee(&self) -> Result<u64, TransactionError> {
-        // Look-up tables hold no programs, and instructions say what is paid.
-        let unresolved = || self.resolved(LoadedAddresses::default()).map(Cow::Owned);
-        let message = self.message().map(Cow::Borrowed).or_else(unresolved);
-        let message = message.ok_or(TransactionError::SanitizeFailure)?;
-        Ok(Fee::of(&message, &Limits::of(&message)?).total())
+        self.limits().map(|_| self.fee.total())
     }
 
     pub(crate) const fn waiver(&self) -> Waiver {
         self.waiver
+    }
+
+    /// What it asks for, if it asks rightly.
+    pub(crate) fn limits(&self) -> Result<&Limits, TransactionError> {
+        self.limits.as_ref().map_err(Clone::clone)
     }
 
     pub(crate) const fn message(&self) -> Option<&SanitizedMessage> {
@@ -195,8 +198,13 @@ fn decoded(
         _ => None,
     };
     let hints = hints(&versioned.message);
-    let gas_limit = compute_units(&versioned.message);
-    let transaction = Transaction { versioned, message_hash, message, waiver };
+    let limits = Limits::of(&versioned.message);
+    let gas_limit = limits.as_ref().map_or(0, |limits| limits.compute_units);
+    let fee = Fee::of(&versioned.message, limits.as_ref().map_or(0, |limits| limits.priority_fee));
+    let transfers = message.as_ref().zip(limits.as_ref().ok());
+    let transfers = transfers.and_then(|(message, limits)| Transfers::of(message, limits));
+    let transaction =
+        Transaction { versioned, message_hash, message, limits, fee, transfers, waiver };
     let hash = transaction_hash(&signature);
     Ok(Decoded::new(KIND, hash, account(&payer), 0, gas_limit, transaction).with_hints(hints))
 }
@@ -211,31 +219,19 @@ fn hints(message: &VersionedMessage) -> Vec<Hint> {
     written.map(|(_, key)| Hint { account: account(key), key: Some(head_key()) }).collect()
 }
 
-/// The most compute units that it may use.
-fn compute_units(message: &VersionedMessage) -> u64 {
-    let keys = message.static_account_keys();
-    let instructions = message.instructions().iter().filter_map(|instruction| {
-        let program = keys.get(usize::from(instruction.program_id_index))?;
-        Some((program, SVMInstruction::from(instruction)))
-    });
-    ComputeBudgetInstructionDetails::try_from(instructions)
-        .and_then(|details| details.sanitize_and_convert_to_compute_budget_limits(features()))
-        .map_or(0, |limits| u64::from(limits.compute_unit_limit))
-}
-
 /// What a transaction asks for itself.
+#[derive(Clone, Debug)]
 pub(crate) struct Limits {
     pub(crate) compute_units: u64,
     pub(crate) heap_bytes: u32,
     pub(crate) loaded_bytes: usize,
     /// Lamports for whoever makes the block.
-    pub(crate) priority_fee: u64,
+    priority_fee: u64,
 }
 
 impl Limits {
-    pub(crate) fn of(message: &SanitizedMessage) -> Result<Self, TransactionError> {
-        let instructions = SVMStaticMessage::program_instructions_iter(message);
-        let limits = ComputeBudgetInstructionDetails::try_from(instructions)?
+    fn of(message: &VersionedMessage) -> Result<Self, TransactionError> {
+        let limits = ComputeBudgetInstructionDetails::try_from(instructions(message))?
             .sanitize_and_convert_to_compute_budget_limits(features())?;
         Ok(Self {
             compute_units: u64::from(limits.compute_unit_limit),
@@ -243,6 +239,42 @@ impl Limits {
             loaded_bytes: limits.loaded_accounts_bytes.get() as usize,
             priority_fee: limits.get_prioritization_fee(),
         })
+    }
+}
+
+/// The instructions with their programs, which a transaction always names itself.
+fn instructions(
+    message: &VersionedMessage,
+) -> impl Iterator<Item = (&Pubkey, SVMInstruction<'_>)> + Clone {
+    let keys = message.static_account_keys();
+    message.instructions().iter().filter_map(|instruction| {
+        let program = keys.get(usize::from(instruction.program_id_index))?;
+        Some((program, SVMInstruction::from(instruction)))
+    })
+}
+
+/// What a transaction pays, in lamports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fee {
+    /// For signatures; it is burnt.
+    pub(crate) base: u64,
+    /// For being preferred; whoever makes the block earns it.
+    pub(crate) priority: u64,
+}
+
+impl Fee {
+    fn of(message: &VersionedMessage, priority: u64) -> Self {
+        let own = u64::from(message.header().num_required_signatures);
+        // The first byte of a precompile's data says how many signatures it checks.
+        let checked = instructions(message)
+            .filter(|(program, _)| precompiles::ALL.contains(program))
+            .map(|(_, instruction)| u64::from(instruction.data.first().copied().unwrap_or(0)));
+        let signatures = checked.fold(own, u64::saturating_add);
+        Self { base: signatures.saturating_mul(LAMPORTS_PER_SIGNATURE), priority }
+    }
+
+    pub(crate) fn total(&self) -> u64 {
+        self.base.saturating_add(self.priority)
     }
 }
 
