@@ -178,7 +178,8 @@ impl Agave {
 
     /// All accounts, what is executed before what refers to it.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (Pubkey, Option<&AccountSharedData>)> {
-        let mut all: Vec<_> = self.store.0.iter().map(|(key, (account, _))| (*key, account)).collect();
+        let mut all: Vec<_> =
+            self.store.0.iter().map(|(key, (account, _))| (*key, account)).collect();
         all.sort_by_key(|(key, account)| (account.executable(), *key));
         all.into_iter().map(|(key, account)| (key, Some(account)))
     }
@@ -232,8 +233,8 @@ impl Agave {
         if raw.len() > 1232 {
             return Err(TransactionError::SanitizeFailure);
         }
-        let tx: VersionedTransaction = wincode::deserialize_exact(raw)
-            .map_err(|_| TransactionError::SanitizeFailure)?;
+        let tx: VersionedTransaction =
+            wincode::deserialize_exact(raw).map_err(|_| TransactionError::SanitizeFailure)?;
         let loader = Tables(self);
         let tx =
             SanitizedTransaction::try_create(tx, MessageHash::Compute, None, loader, &RESERVED)?;

@@ -75,7 +75,8 @@ impl Lite {
             bpf_loader_upgradeable::check_id(key)
                 || owner == Some(solana_sdk_ids::loader_v4::ID)
                 || account.is_some_and(|account| {
-                    bpf_loader_upgradeable::check_id(account.owner()) && account.data.len() == 36
+                    bpf_loader_upgradeable::check_id(account.owner())
+                        && account.data.len() == 36
                         && self.changed(key)
                 })
         };
