@@ -27,7 +27,9 @@ mod supply;
 mod surfnet;
 mod token;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     Node,
@@ -48,6 +50,10 @@ pub struct Solana {
     scans: scan::Scans,
     faucet: faucet::Faucet,
     slots: slots::Slots,
+    /// Held by who takes a transaction in.
+    taking_in: Arc<Semaphore>,
+    /// Whether a block is going to be made for transactions that can wait for it.
+    is_due: AtomicBool,
     /// When blocks were made before the clock was paused, if it is.
     paused: Mutex<Option<Mining>>,
 }
@@ -58,8 +64,11 @@ impl Solana {
     /// # Errors
     /// The node has no Solana machine.
     pub fn new(ethereum: Door<Ethereum>) -> Result<Self, RpcError> {
+        let computing = ethereum.get().node.config.limits.computing;
         let door = Self {
             ethereum,
+            taking_in: Arc::new(Semaphore::new(computing)),
+            is_due: AtomicBool::new(false),
             scans: scan::Scans::default(),
             faucet: faucet::Faucet::new(),
             slots: slots::Slots::default(),
