@@ -58,12 +58,17 @@ pub struct Solana {
     paused: Mutex<Option<Mining>>,
 }
 
+/// The chain has no Solana machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this chain has no Solana machine: it was made without")]
+pub struct NoSolana;
+
 impl Solana {
     /// A front door to the node behind Ethereum's.
     ///
     /// # Errors
     /// The node has no Solana machine.
-    pub fn new(ethereum: Door<Ethereum>) -> Result<Self, RpcError> {
+    pub fn new(ethereum: Door<Ethereum>) -> Result<Self, NoSolana> {
         let computing = ethereum.get().node.config.limits.computing;
         let door = Self {
             ethereum,
@@ -76,7 +81,7 @@ impl Solana {
         };
         match door.node().chain.guests().get(polity_svm::KIND) {
             Some(_) => Ok(door),
-            None => Err(RpcError::server("this chain has no Solana machine")),
+            None => Err(NoSolana),
         }
     }
 
