@@ -8,5 +8,6 @@
 pub mod abi;
 pub mod fuzz;
 mod rng;
+pub mod solana;
 
 pub use rng::Rng;

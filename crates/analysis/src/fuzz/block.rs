@@ -14,7 +14,7 @@ use polity_engine::{Block, BlockError, BlockOutput, Overlay, OverlayError, Seque
 use polity_evm::{
     BlockInput, Evm, KIND, account, decode_envelope,
     receipt::{self, ReceiptError, ReceiptParts},
-    spec::Fork,
+    spec::{ChainSpec, Fork},
 };
 use polity_kernel::{
     BlockContext, DecodeError, Decoded, Executed, Halt, Kernel, Machines, RegistrationError,
@@ -135,6 +135,16 @@ impl RandomBlock {
             }
         }
         builder.finish()
+    }
+
+    /// The rules of the chain that the block is on.
+    pub fn spec(&self) -> ChainSpec {
+        self.setup.spec()
+    }
+
+    /// The state before the block, once more.
+    pub fn state_before(&self) -> Overlay<'static> {
+        self.setup.state()
     }
 
     /// The block without some of its transactions, and without those that are then not possible.

@@ -6,6 +6,7 @@ use crate::{
     block::Environment,
     features::runtime_features,
     fees::{self, RentState},
+    heaps,
     load::{Loaded, OfHost},
     nonce,
     precompiles::Precompiles,
@@ -144,7 +145,7 @@ fn execute_instructions(
             roll_back(&accounts.loaded, nonce, message, charged, host)?;
         }
     }
-    record.loaded_bytes = u32::try_from(accounts.size).unwrap_or(u32::MAX);
+    record.loaded_bytes = u32::try_from(accounts.size.min(accounts.most)).unwrap_or(u32::MAX);
     Ok(record)
 }
 
@@ -457,6 +458,7 @@ fn run(
         &runtime.environments,
         &environment.sysvars,
     );
+    heaps::fit(limits.heap_bytes);
     let mut compute_units = 0;
     let mut result = {
         let mut invoke = InvokeContext::new(

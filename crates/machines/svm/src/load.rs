@@ -114,8 +114,11 @@ impl Loaded {
         }
         let dust = host.peek(handle)?.is_some_and(|record| !record.balance.is_zero());
         if !dust {
+            // Relies on the exact balance.
             return host.set_existence(handle, false);
         }
+        let more = base_units(self.account.lamports()).saturating_add(U256::ONE);
+        host.rely_balance(handle, more, U256::MAX)?;
         if self.head.as_ref().is_some_and(|head| !head.is_none()) {
             host.reset_storage(handle)?;
         }

@@ -1,0 +1,18 @@
+//! Random blocks of Solana's transactions, alone or mixed with Ethereum's, from a seed.
+//!
+//! A [`World`](world::World) is what there is before the block: people, mints and token accounts, durable nonces,
+//! look-up tables, programs and what can be deployed. A [`draw`](draw::draw) is a transaction of
+//! some [`Kind`] on it. Most of what is drawn happens on few accounts, so that
+//! transactions meet.
+
+mod block;
+pub mod draw;
+mod giver;
+mod instructions;
+mod kind;
+mod random;
+pub mod world;
+
+pub use block::{SolanaBlock, SolanaBlockError, SolanaTransaction};
+pub use giver::{GIVER, Gift, Giver};
+pub use kind::Kind;
