@@ -1,6 +1,9 @@
 //! Taking transactions in.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use polity_svm::{KIND, MAX_AGE, Transaction};
 use solana_rpc_client_types::{
@@ -32,11 +35,11 @@ fn send(door: &Arc<Solana>, params: &mut Params<'_>) -> Result<Later, RpcError> 
     let door = door.clone();
     Ok(Box::pin(async move {
         let sent = door.computed(move |door| door.take_in(&text, &config)).await?;
-        let Sent { node, signature, is_old } = sent;
-        if is_old {
-            door.announce_later();
-        } else {
-            node.miner.announce().await;
+        let Sent { node, signature, age } = sent;
+        match u32::try_from(age / YOUNG) {
+            Ok(0) => node.miner.announce().await,
+            Ok(slots) => door.announce_after(SLOT.saturating_mul(slots)),
+            Err(_) => {}
         }
         reply(&signature)
     }))
@@ -46,12 +49,13 @@ fn send(door: &Arc<Solana>, params: &mut Params<'_>) -> Result<Later, RpcError> 
 struct Sent {
     node: Arc<Node>,
     signature: String,
-    /// Whether its blockhash is near its end.
-    is_old: bool,
+    /// How many blocks were made since that whose hash it names.
+    age: u64,
 }
 
-/// From this age on, in blocks, a blockhash is near its end.
-const OLD: u64 = MAX_AGE as u64 / 2;
+/// As long as a blockhash is no older than this, in blocks, every transaction that
+/// names it gets a block at once.
+const YOUNG: u64 = MAX_AGE as u64 / 3;
 
 impl Solana {
     /// Does something on a thread that may compute.
@@ -73,18 +77,28 @@ impl Solana {
         computed.await.map_err(|error| RpcError::internal(&error))?
     }
 
-    /// Makes a block after a slot's time. Who signs many transactions with one
-    /// blockhash, such as those that write a program, is to get them all into blocks:
-    /// one block for each would soon be more than a blockhash lives through.
-    fn announce_later(self: &Arc<Self>) {
+    /// Makes a block after a while. Who signs many transactions with one blockhash,
+    /// such as those that write a program, is to get them all into blocks: one block
+    /// for each would soon be more than a blockhash lives through, which is a minute
+    /// on Solana.
+    fn announce_after(self: &Arc<Self>, time: Duration) {
         if self.is_due.swap(true, Ordering::Relaxed) {
             return;
         }
         let door = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(SLOT).await;
+            tokio::time::sleep(time).await;
             door.is_due.store(false, Ordering::Relaxed);
-            door.node().miner.announce().await;
+            let node = door.node();
+            // One block: what comes while it is made has a time of its own.
+            let made = tokio::task::spawn_blocking(move || {
+                let is_wanted = node.miner.settings().mining.is_instant();
+                let waits = is_wanted && !node.guests.is_empty();
+                if waits { node.miner.mine().map(drop) } else { Ok(()) }
+            });
+            if let Ok(Err(error)) = made.await {
+                tracing::error!(%error, "no block could be made");
+            }
         });
     }
 
@@ -106,7 +120,7 @@ impl Solana {
         let named = moment.node.chain.block_by_hash(&blockhash)?;
         let age = named.map_or(0, |named| moment.slot().saturating_sub(named.number()));
         submit(&moment.node, GuestTransaction { decoded, raw: raw.into() })?;
-        Ok(Sent { node: moment.node, signature: signature.to_string(), is_old: age >= OLD })
+        Ok(Sent { node: moment.node, signature: signature.to_string(), age })
     }
 }
 
