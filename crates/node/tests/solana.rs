@@ -394,6 +394,45 @@ fn slots_go_by_for_who_looks() {
 }
 
 #[test]
+fn transactions_that_were_signed_together_all_come_into_blocks() {
+    let cluster = Cluster::open();
+    let (payer, to) = (cluster.key(0), Pubkey::new_unique());
+    let blockhash = cluster.blockhash();
+    let signed: Vec<String> = (1..=200)
+        .map(|lamports| {
+            let mut message = cluster.message(&payer, &to, 1_000_000 + lamports);
+            message.recent_blockhash = blockhash;
+            let message = VersionedMessage::Legacy(message);
+            base64(&VersionedTransaction::try_new(message, &[&payer]).unwrap())
+        })
+        .collect();
+    for text in signed {
+        cluster.ok("sendTransaction", json!([text, { "encoding": "base64" }]));
+    }
+    let begin = std::time::Instant::now();
+    while cluster.ok("getTransactionCount", json!([])) != 200 {
+        assert!(begin.elapsed().as_secs() < 10, "they are lost");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(cluster.node.chain.head().number() < 100);
+}
+
+#[test]
+fn every_method_is_in_the_manual() {
+    let cluster = Cluster::open();
+    let manual = include_str!("../../../docs/node.md");
+    for name in polity_node::solana::Solana::methods(cluster.node.powers).names() {
+        let subscription = name.strip_suffix("Subscribe").or(name.strip_suffix("Unsubscribe"));
+        let written = match subscription {
+            None => format!("`{name}`"),
+            Some("vote") => "`voteSubscribe`".into(),
+            Some(subject) => format!("`{subject}…`"),
+        };
+        assert!(manual.contains(&written), "{name}");
+    }
+}
+
+#[test]
 fn time_travels_and_accounts_go_back() {
     let cluster = Cluster::open();
     let now = cluster.ok("getBlockTime", json!([0])).as_u64().unwrap();

@@ -24,18 +24,18 @@ impl Moment {
     /// # Errors
     /// The state failed.
     pub(super) fn account(&self, address: &Pubkey) -> Result<Option<AccountSharedData>, RpcError> {
-        if let Some(account) = polity_svm::read_account(self.view(), address)? {
-            return Ok(Some(account));
-        }
         if let Some(account) = polity_svm::builtin_account(address) {
             return Ok(Some(account));
         }
-        let is_sysvar = address.as_ref().starts_with(&SYSVAR);
-        if !is_sysvar {
-            return Ok(None);
+        if address.as_ref().starts_with(&SYSVAR) {
+            let context = self.node.chain.context(&self.block().header, Vec::new())?;
+            let sysvar = polity_svm::sysvar_account(&context, address)
+                .map_err(|error| RpcError::internal(&error))?;
+            if sysvar.is_some() {
+                return Ok(sysvar);
+            }
         }
-        let context = self.node.chain.context(&self.block().header, Vec::new())?;
-        polity_svm::sysvar_account(&context, address).map_err(|error| RpcError::internal(&error))
+        Ok(polity_svm::read_account(self.view(), address)?)
     }
 }
 

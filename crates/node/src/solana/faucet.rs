@@ -64,8 +64,8 @@ fn airdrop(door: &Arc<Solana>, params: &mut Params<'_>) -> Result<Later, RpcErro
         .map(|text| text.parse::<Hash>().map_err(|error| invalid(format!("{error:?}"))));
     let (door, hash) = (door.clone(), hash.transpose()?);
     Ok(Box::pin(async move {
-        let given = tokio::task::spawn_blocking(move || door.give(&to, lamports, hash)).await;
-        let (node, signature) = given.map_err(|error| RpcError::internal(&error))??;
+        let given = door.computed(move |door| door.give(&to, lamports, hash)).await;
+        let (node, signature) = given?;
         node.miner.announce().await;
         reply(&signature)
     }))

@@ -11,6 +11,8 @@ use solana_account_decoder::{
 };
 use solana_message::{compiled_instruction::CompiledInstruction, v0::LoadedAddresses};
 use solana_pubkey::Pubkey;
+use solana_rent::Rent;
+use solana_sdk_ids::sysvar;
 use solana_transaction_context::transaction::TransactionReturnData;
 use solana_transaction_error::TransactionError;
 use solana_transaction_status::{
@@ -69,16 +71,35 @@ impl Balances {
     }
 }
 
+/// The bytes of the sysvars that blocks make up.
+const SYSVARS: [(Pubkey, usize); 8] = [
+    (sysvar::clock::ID, 40),
+    (sysvar::rent::ID, 17),
+    (sysvar::epoch_schedule::ID, 33),
+    (sysvar::epoch_rewards::ID, 81),
+    (sysvar::last_restart_slot::ID, 8),
+    (sysvar::slot_hashes::ID, 20_488),
+    (sysvar::stake_history::ID, 16_392),
+    (sysvar::recent_blockhashes::ID, 6_008),
+];
+
+/// The lamports of an account that is in no state.
+fn made_up(address: &Pubkey) -> Option<u64> {
+    let sysvar = SYSVARS.iter().find(|(sysvar, _)| sysvar == address);
+    let lamports = sysvar.map(|(_, size)| Rent::default().minimum_balance(*size));
+    lamports.or_else(|| Some(polity_svm::builtin_account(address)?.lamports()))
+}
+
 /// What an account holds: lamports, and perhaps tokens.
 fn held(
     index: u8,
     address: &Pubkey,
     view: &dyn View,
 ) -> Result<(u64, Option<TokenBalance>), ViewError> {
-    let Some(account) = polity_svm::read_account(view, address)? else {
-        let builtin = polity_svm::builtin_account(address);
-        return Ok((builtin.map_or(0, |account| account.lamports()), None));
-    };
+    if let Some(lamports) = made_up(address) {
+        return Ok((lamports, None));
+    }
+    let Some(account) = polity_svm::read_account(view, address)? else { return Ok((0, None)) };
     let held = token::held(view, &account)?.map(|held| TokenBalance {
         index,
         mint: held.mint.to_bytes(),

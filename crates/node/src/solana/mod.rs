@@ -27,7 +27,9 @@ mod supply;
 mod surfnet;
 mod token;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::AtomicBool};
+
+use tokio::sync::Semaphore;
 
 use crate::{
     Node,
@@ -48,18 +50,30 @@ pub struct Solana {
     scans: scan::Scans,
     faucet: faucet::Faucet,
     slots: slots::Slots,
+    /// Held by who takes a transaction in.
+    taking_in: Arc<Semaphore>,
+    /// Whether a block is going to be made for transactions that can wait for it.
+    is_due: AtomicBool,
     /// When blocks were made before the clock was paused, if it is.
     paused: Mutex<Option<Mining>>,
 }
+
+/// The chain has no Solana machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this chain has no Solana machine: it was made without")]
+pub struct NoSolana;
 
 impl Solana {
     /// A front door to the node behind Ethereum's.
     ///
     /// # Errors
     /// The node has no Solana machine.
-    pub fn new(ethereum: Door<Ethereum>) -> Result<Self, RpcError> {
+    pub fn new(ethereum: Door<Ethereum>) -> Result<Self, NoSolana> {
+        let computing = ethereum.get().node.config.limits.computing;
         let door = Self {
             ethereum,
+            taking_in: Arc::new(Semaphore::new(computing)),
+            is_due: AtomicBool::new(false),
             scans: scan::Scans::default(),
             faucet: faucet::Faucet::new(),
             slots: slots::Slots::default(),
@@ -67,7 +81,7 @@ impl Solana {
         };
         match door.node().chain.guests().get(polity_svm::KIND) {
             Some(_) => Ok(door),
-            None => Err(RpcError::server("this chain has no Solana machine")),
+            None => Err(NoSolana),
         }
     }
 

@@ -123,9 +123,9 @@ pub(super) fn run(
     };
     let accounts = show.accounts.map(|(addresses, encoding)| {
         let one = |address: &Pubkey| {
-            let account = match polity_svm::read_account(&after, address)? {
+            let account = match polity_svm::builtin_account(address) {
                 Some(account) => Some(account),
-                None => polity_svm::builtin_account(address),
+                None => polity_svm::read_account(&after, address)?,
             };
             let encode = |account: AccountSharedData| {
                 encode::account(&after, moment.time(), address, &account, encoding, None)

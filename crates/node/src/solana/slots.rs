@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long a slot lasts for who asks again and again.
-const SLOT: Duration = Duration::from_millis(400);
+pub(super) const SLOT: Duration = Duration::from_millis(400);
 
 /// How long it lasts for who is told of each: two blocks are not of the same second, so
 /// that a chain with more of them would be ahead of the time.
