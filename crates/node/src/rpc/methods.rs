@@ -54,11 +54,17 @@ pub struct Methods<D> {
     table: HashMap<&'static str, Method<D>>,
     shapes: HashMap<&'static str, Shape>,
     elsewhere: Option<Elsewhere<D>>,
+    phrase: fn(RpcError) -> RpcError,
 }
 
 impl<D> Default for Methods<D> {
     fn default() -> Self {
-        Self { table: HashMap::new(), shapes: HashMap::new(), elsewhere: None }
+        Self {
+            table: HashMap::new(),
+            shapes: HashMap::new(),
+            elsewhere: None,
+            phrase: std::convert::identity,
+        }
     }
 }
 
@@ -103,6 +109,16 @@ impl<D> Methods<D> {
     /// Says how another node is asked, where one is.
     pub fn elsewhere(&mut self, elsewhere: Elsewhere<D>) {
         self.elsewhere = Some(elsewhere);
+    }
+
+    /// Says how errors are put that are Ethereum's where they come from.
+    pub fn phrase(&mut self, phrase: fn(RpcError) -> RpcError) {
+        self.phrase = phrase;
+    }
+
+    /// An error in the words of this front door.
+    pub(super) fn phrased(&self, error: RpcError) -> RpcError {
+        (self.phrase)(error)
     }
 
     /// How another node is asked, where this front door does so.
