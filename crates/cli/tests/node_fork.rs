@@ -200,6 +200,15 @@ fn a_fork_goes_on_by_itself() {
     let trace = fork.get("debug_traceTransaction", json!([receipt["transactionHash"]]));
     assert_eq!(trace["failed"], false);
     assert!(fork.fails("eth_getProof", json!([contract, [], "latest"])).contains("fork"));
+    // Nor does anybody know all slots; before the border the other chain does.
+    assert!(fork.fails("eth_getAccount", json!([contract, "latest"])).contains("part"));
+    let account = json!([contract, "0x2"]);
+    assert_eq!(fork.get("eth_getAccount", account.clone()), other.get("eth_getAccount", account));
+    let slots = json!([{ contract.as_str().unwrap(): [word(0)] }, "0x2"]);
+    let slots = fork.get("eth_getStorageValues", slots);
+    assert_eq!(number(&slots[contract.as_str().unwrap()][0]), 5);
+    let id = |node: &Client| node.get("eth_config", json!([]))["current"]["forkId"].take();
+    assert_eq!(id(&fork), id(&other));
     // As with logs, and a part of what is found may be asked for.
     let traces = |range: Value| {
         let mut filter = json!({ "toAddress": [contract] });

@@ -8,6 +8,7 @@
 
 mod world;
 
+use alloy_eips::eip7002;
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use polity_node::config::Config;
 use serde_json::{Value, json};
@@ -116,6 +117,32 @@ async fn storage_is_told_as_it_was_before_a_transaction() {
     assert!(rest["storage"][next].is_object());
     let beyond = json!([block["hash"], 3, CONTRACT, "0x", 1]);
     assert_eq!(code(&door.call("debug_storageRangeAt", beyond).await.unwrap_err()), -32000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_simulated_block_ends_as_a_real_one_does() {
+    let config = manual();
+    let (door, signer) = (Door::open(&config), Signer::of(&config));
+    // EIP-7002: a validator's key and an amount.
+    let request = json!({
+        "from": signer.address(0),
+        "to": eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+        "input": Bytes::from([[0x11; 48].as_slice(), &[0, 0, 0, 0, 0, 0, 0, 7]].concat()),
+        "value": "0x1",
+        "gas": "0x493e0",
+    });
+    let payload = json!([{ "blockStateCalls": [{ "calls": [request] }, { "calls": [] }] }]);
+    let made_up = get(&door, "eth_simulateV1", payload).await;
+    assert_eq!(made_up[0]["calls"][0]["status"], "0x1");
+    get(&door, "eth_sendTransaction", json!([request])).await;
+    get(&door, "evm_mine", json!([])).await;
+    let block = get(&door, "eth_getBlockByNumber", json!(["latest", false])).await;
+    assert_eq!(block["transactions"].as_array().unwrap().len(), 1);
+    assert_eq!(made_up[0]["requestsHash"], block["requestsHash"]);
+    // Of the next block there are none.
+    let none = alloy_eips::eip7685::EMPTY_REQUESTS_HASH.to_string();
+    assert_ne!(block["requestsHash"], none);
+    assert_eq!(made_up[1]["requestsHash"], none);
 }
 
 #[tokio::test(flavor = "multi_thread")]

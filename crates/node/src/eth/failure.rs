@@ -100,7 +100,11 @@ impl CallError {
 
 impl From<Halt> for CallError {
     fn from(halt: Halt) -> Self {
-        Self::Internal(halt.to_string())
+        match halt {
+            // Of a block that somebody made up.
+            Halt::Block(_) => Self::Halted(halt.to_string()),
+            other => Self::Internal(other.to_string()),
+        }
     }
 }
 

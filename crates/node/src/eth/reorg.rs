@@ -63,6 +63,10 @@ fn reorg(door: &Ethereum, params: &mut Params<'_>) -> Reply {
             format!("Block number for reorg tx will exceed the reorged chain height: {block}");
         return Err(RpcError::params(text));
     }
+    if depth == 0 {
+        // What was edited since the last block stays.
+        return reply(&());
+    }
     pairs.sort_by_key(|(_, block)| *block);
     let at = door.at(Some(common.into()))?;
     let mut blocks: Vec<Vec<Candidate>> = (0..depth).map(|_| Vec::new()).collect();
@@ -74,9 +78,9 @@ fn reorg(door: &Ethereum, params: &mut Params<'_>) -> Reply {
         }
     }
     let to = Tip { block: at.block, edits: Arc::default() };
-    door.node.miner.reorganize(door.powers()?, &to, blocks)?;
+    let done = door.node.miner.reorganize(door.powers()?, &to, blocks);
     door.renew_pools()?;
-    reply(&())
+    reply(&done?)
 }
 
 impl Ethereum {

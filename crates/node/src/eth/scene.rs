@@ -1,5 +1,5 @@
 use alloy_consensus::Header;
-use alloy_eips::eip7702::SignedAuthorization;
+use alloy_eips::{eip7685::Requests, eip7702::SignedAuthorization};
 use alloy_primitives::{B256, TxKind};
 use alloy_rpc_types_eth::{BlockOverrides, TransactionRequest, state::StateOverride};
 use polity_engine::Overlay;
@@ -7,7 +7,9 @@ use polity_evm::{
     BlockInput, Inspect, KIND, Simulated, Simulator, Transaction, Unsigned, Waiver, account,
     spec::ChainSpec,
 };
-use polity_kernel::{BlockContext, Decoded, Executed, Kernel, Machines, Scratch, View};
+use polity_kernel::{
+    BlockContext, Decoded, Executed, Kernel, Machines, Scratch, TransactionOutput, View,
+};
 use polity_types::Resources;
 use revm::{context::TxEnv, context_interface::either::Either, inspector::NoOpInspector};
 
@@ -256,6 +258,25 @@ impl<'a> Stage<'a> {
             self.state.apply(&effects)?;
         }
         Ok(())
+    }
+
+    /// Does what the machines do after the last transaction of a block, given what
+    /// its transactions did, and gives what Ethereum's hands out (EIP-7685).
+    ///
+    /// # Errors
+    /// As [`Stage::begin`].
+    pub fn end(&mut self, outputs: &[TransactionOutput]) -> Result<Requests, CallError> {
+        let mut requests = Vec::new();
+        let mut scratch = Scratch::default();
+        for machine in self.machines.iter() {
+            let kernel = Kernel::new(self.machines, &self.context, &self.state, &mut scratch);
+            let (effects, end) = kernel.end_block(machine.kind(), outputs)?;
+            self.state.apply(&effects)?;
+            if machine.kind() == KIND {
+                requests = end.requests;
+            }
+        }
+        Ok(Requests::new(requests))
     }
 
     /// Executes a transaction of any machine that was executed once, and makes

@@ -23,6 +23,7 @@ use polity_evm::{
     receipt::{self, ReceiptParts},
     spec::Fork,
 };
+use polity_kernel::TransactionOutput;
 use revm::{
     context::TxEnv,
     context_interface::result::{ExecutionResult, InvalidTransaction},
@@ -165,6 +166,7 @@ struct Ran {
     envelopes: Vec<Recovered<Envelope>>,
     results: Vec<SimCallResult>,
     receipts: Vec<ReceiptParts>,
+    outputs: Vec<TransactionOutput>,
     gas_used: u64,
     blob_gas_used: u64,
 }
@@ -178,7 +180,11 @@ fn run_block(
     for request in calls {
         run_call(stage, payload, request, &mut ran)?;
     }
+    let requests = stage.end(&ran.outputs)?;
     let mut header = stage.header.clone();
+    if header.requests_hash.is_some() {
+        header.requests_hash = Some(receipt::requests_hash(&requests));
+    }
     header.gas_used = ran.gas_used;
     if header.blob_gas_used.is_some() {
         header.blob_gas_used = Some(ran.blob_gas_used);
@@ -268,6 +274,7 @@ fn run_call(
         logs,
         post_state: None,
     });
+    ran.outputs.push(simulated.output);
     ran.gas_used = ran.gas_used.saturating_add(used);
     let blobs = envelope.blob_gas_used().unwrap_or_default();
     ran.blob_gas_used = ran.blob_gas_used.saturating_add(blobs);
