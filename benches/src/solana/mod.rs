@@ -14,6 +14,7 @@ use polity_svm::{BlockInput, KIND, Record, Stored, Svm, account, blockhash, reco
 use polity_types::{AccountId, B256, Resources};
 use serde::Serialize;
 use solana_account::{Account, ReadableAccount};
+use solana_program_runtime::vm::MEMORY_POOL;
 use std::{
     num::NonZeroUsize,
     sync::Arc,
@@ -46,6 +47,10 @@ pub(crate) struct Solana {
     /// How many threads.
     #[arg(long, value_name = "N", default_value = "2")]
     threads: NonZeroUsize,
+
+    /// Only the sequential engine, for a profiler to look at.
+    #[arg(long)]
+    alone: bool,
 
     /// Only the workloads whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -129,17 +134,24 @@ impl Solana {
             executions: usize::MAX,
         };
         for _ in 0..self.repeat {
+            if self.alone {
+                row.sequential.measure(|| sequential.execute(&machines, &state, &block))?;
+                continue;
+            }
             let mut theirs = litesvm.clone();
             let transactions = workload.transactions.clone();
-            let sent = row.litesvm.measure(|| {
+            let send = || {
                 let sent = transactions.into_iter().map(|transaction| {
                     let meta = theirs.send_transaction(transaction);
                     meta.map(|meta| meta.compute_units_consumed)
                         .map_err(|failed| eyre!("litesvm: {}", failed.err))
                 });
                 sent.collect::<eyre::Result<Vec<_>>>()
-            })?;
-            let batch = row.agave.measure(|| agave.execute())?;
+            };
+            // The runtime keeps memory for each thread, and everybody is to have its own.
+            let (litesvm_times, agave_times) = (&mut row.litesvm, &mut row.agave);
+            let sent = alone(|| litesvm_times.measure(send))?;
+            let batch = alone(|| agave_times.measure(|| agave.execute()))?;
             let output =
                 row.sequential.measure(|| sequential.execute(&machines, &state, &block))?;
             parallel.forget();
@@ -158,6 +170,17 @@ impl Solana {
         }
         Ok(row)
     }
+}
+
+/// Runs on a thread of its own, which has run something before.
+fn alone<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            drop(MEMORY_POOL.with_borrow_mut(|pool| pool.get_call_frames()));
+            run()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn state(workload: &Workload) -> Overlay<'static> {

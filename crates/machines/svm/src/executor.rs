@@ -6,6 +6,7 @@ use crate::{
     block::Environment,
     features::runtime_features,
     fees::{self, RentState},
+    heaps,
     load::{Loaded, OfHost},
     nonce,
     precompiles::Precompiles,
@@ -457,6 +458,7 @@ fn run(
         &runtime.environments,
         &environment.sysvars,
     );
+    heaps::fit(limits.heap_bytes);
     let mut compute_units = 0;
     let mut result = {
         let mut invoke = InvokeContext::new(

@@ -17,6 +17,7 @@ mod executor;
 mod features;
 mod fees;
 pub mod genesis;
+mod heaps;
 mod lamports;
 mod load;
 mod machine;
