@@ -64,7 +64,7 @@ fn parallel(seeds: impl Iterator<Item = u64>, most: usize) {
             }
         }
     }
-    println!("{transactions} transactions, {invalid} blocks invalid");
+    eprintln!("{transactions} transactions, {invalid} blocks invalid");
     assert!(transactions > 0 && invalid > 0);
 }
 
@@ -116,7 +116,7 @@ fn building(seeds: impl Iterator<Item = u64>, most: usize) {
         assert_eq!(same, None, "seed {seed}");
         assert_eq!(built.left_out, expected.left_out, "seed {seed}");
     }
-    println!("{in_blocks} in blocks, left out: {refused:#?}");
+    eprintln!("{in_blocks} in blocks, left out: {refused:#?}");
     assert!(refused.len() > 5, "{refused:?}");
 }
 
@@ -274,7 +274,7 @@ fn reliance(seeds: impl Iterator<Item = u64>, most: usize) {
             }
         }
     }
-    println!(
+    eprintln!(
         "balances read exactly {points}, at least {intervals}, not at all {free}; {invalid} invalid"
     );
     assert!(points > 0 && intervals > 0 && free > 0 && invalid > 0);

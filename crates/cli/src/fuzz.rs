@@ -422,10 +422,7 @@ fn watch() -> Sender<u64> {
 }
 
 /// Executes the block on each number of threads, with delays and without: which differs first.
-fn differs<'e>(
-    engines: &'e mut [Engine],
-    block: &Random,
-) -> Option<(&'e mut Engine, Difference)> {
+fn differs<'e>(engines: &'e mut [Engine], block: &Random) -> Option<(&'e mut Engine, Difference)> {
     engines.iter_mut().find_map(|engine| {
         let delays = [None, Some(block.seed())];
         let difference = delays.into_iter().find_map(|delays| engine.compare(block, delays))?;

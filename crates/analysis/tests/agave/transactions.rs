@@ -1,16 +1,6 @@
 //! Transactions at the edges of what is allowed, on Solana's machine as on agave's processor.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "a panic is how a test fails"
-)]
-
-mod bank;
-
-use bank::{Bank, Ended};
+use crate::bank::{Bank, Ended};
 use polity_analysis::{
     Rng,
     solana::{
@@ -153,7 +143,8 @@ fn accounts_and_instructions_are_not_too_many() {
         }
     }
     for count in [64, 65] {
-        let instructions = vec![Instruction::new_with_bytes(world::program(PROBE), &[19], vec![]); count];
+        let instructions =
+            vec![Instruction::new_with_bytes(world::program(PROBE), &[19], vec![]); count];
         let ended = send(&mut bank, &instructions, &PEOPLE[0]);
         assert_eq!(ended.is_success(), count == 64, "{ended:?}");
     }
@@ -201,18 +192,18 @@ fn messages_are_sound() {
         VersionedMessage::Legacy(message) => message,
         _ => panic!("not legacy"),
     };
-    let mut changes: Vec<Box<dyn Fn(&mut Message)>> = vec![
-        Box::new(|m| m.header.num_required_signatures = 0),
-        Box::new(|m| m.header.num_readonly_signed_accounts = 1),
-        Box::new(|m| m.header.num_readonly_unsigned_accounts = 3),
-        Box::new(|m| m.header.num_required_signatures = 3),
-        Box::new(|m| m.instructions[0].program_id_index = 0),
-        Box::new(|m| m.instructions[0].program_id_index = 7),
-        Box::new(|m| m.instructions[0].accounts[1] = 9),
-        Box::new(|m| m.account_keys.clear()),
-        Box::new(|m| m.header.num_readonly_unsigned_accounts = 0),
+    let changes: [fn(&mut Message); 10] = [
+        |m| m.header.num_required_signatures = 0,
+        |m| m.header.num_readonly_signed_accounts = 1,
+        |m| m.header.num_readonly_unsigned_accounts = 3,
+        |m| m.header.num_required_signatures = 3,
+        |m| m.instructions[0].program_id_index = 0,
+        |m| m.instructions[0].program_id_index = 7,
+        |m| m.instructions[0].accounts[1] = 9,
+        |m| m.account_keys.clear(),
+        |m| m.header.num_readonly_unsigned_accounts = 0,
+        |m| m.instructions.clear(),
     ];
-    changes.push(Box::new(|m| m.instructions.clear()));
     for (index, change) in changes.iter().enumerate() {
         let mut message = good.clone();
         change(&mut message);
@@ -464,9 +455,8 @@ fn tables_are_looked_up() {
 #[test]
 fn limits_are_asked_for_once_and_kept() {
     let mut bank = bank();
-    let budget = |data: &[u8]| {
-        Instruction::new_with_bytes(solana_sdk_ids::compute_budget::ID, data, vec![])
-    };
+    let budget =
+        |data: &[u8]| Instruction::new_with_bytes(solana_sdk_ids::compute_budget::ID, data, vec![]);
     let of = |tag: u8, n: u32| budget(&[&[tag][..], &n.to_le_bytes()].concat());
     let price = |n: u64| budget(&[&[3][..], &n.to_le_bytes()].concat());
     let probe = |data: &[u8]| Instruction::new_with_bytes(world::program(PROBE), data, vec![]);

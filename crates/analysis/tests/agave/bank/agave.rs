@@ -58,6 +58,9 @@ impl ForkGraph for Line {
     }
 }
 
+/// An instruction that a program sent: program, accounts, data and height.
+pub(crate) type Inner = (u8, Vec<u8>, Vec<u8>, u8);
+
 /// What came of a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Done {
@@ -65,8 +68,7 @@ pub(crate) struct Done {
     pub(crate) fee: u64,
     pub(crate) units: u64,
     pub(crate) logs: Vec<String>,
-    /// Program, accounts, data and height.
-    pub(crate) inner: Vec<Vec<(u8, Vec<u8>, Vec<u8>, u8)>>,
+    pub(crate) inner: Vec<Vec<Inner>>,
     pub(crate) returned: Option<([u8; 32], Vec<u8>)>,
     pub(crate) loaded_bytes: u32,
     pub(crate) fee_only: bool,
@@ -178,7 +180,8 @@ impl Agave {
 
     /// All accounts, what is executed before what refers to it.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (Pubkey, Option<&AccountSharedData>)> {
-        let mut all: Vec<_> = self.store.0.iter().map(|(key, (account, _))| (*key, account)).collect();
+        let mut all: Vec<_> =
+            self.store.0.iter().map(|(key, (account, _))| (*key, account)).collect();
         all.sort_by_key(|(key, account)| (account.executable(), *key));
         all.into_iter().map(|(key, account)| (key, Some(account)))
     }
@@ -232,8 +235,8 @@ impl Agave {
         if raw.len() > 1232 {
             return Err(TransactionError::SanitizeFailure);
         }
-        let tx: VersionedTransaction = wincode::deserialize_exact(raw)
-            .map_err(|_| TransactionError::SanitizeFailure)?;
+        let tx: VersionedTransaction =
+            wincode::deserialize_exact(raw).map_err(|_| TransactionError::SanitizeFailure)?;
         let loader = Tables(self);
         let tx =
             SanitizedTransaction::try_create(tx, MessageHash::Compute, None, loader, &RESERVED)?;

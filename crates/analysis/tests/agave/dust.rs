@@ -1,17 +1,7 @@
 //! Lamports are the native asset of all machines: what is below one, what is above the most that
 //! Solana can count, and what others credit.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "a panic is how a test fails"
-)]
-
-mod bank;
-
-use bank::{Bank, Ended};
+use crate::bank::{Bank, Ended};
 use polity_analysis::{
     Rng,
     solana::{
@@ -78,8 +68,8 @@ fn a_wallet_goes_and_its_dust_stays() {
         assert!(send(&mut bank, std::slice::from_ref(&empty), key).is_success());
         assert_eq!(bank.account(&key.pubkey()), None);
         let left = record(&bank, &key.pubkey());
-        let expected = (!dust.is_zero())
-            .then_some(AccountRecord { balance: dust, sequence: 0, code: None });
+        let expected =
+            (!dust.is_zero()).then_some(AccountRecord { balance: dust, sequence: 0, code: None });
         assert_eq!(left, expected, "{dust}");
         bank.next_slot();
         // Nobody is there who could pay.
@@ -126,11 +116,8 @@ fn a_program_goes_with_its_code_and_its_dust_stays() {
     let mut bank = bank();
     let (program, authority) = (world::version(0), &PEOPLE[1]);
     let programdata = get_program_data_address(&program);
-    let call = |data: u8| Instruction {
-        program_id: program,
-        accounts: Vec::new(),
-        data: vec![data],
-    };
+    let call =
+        |data: u8| Instruction { program_id: program, accounts: Vec::new(), data: vec![data] };
     bank.give(programdata, U256::from(7));
     assert!(send(&mut bank, &[call(0)], authority).is_success());
     let close = loader::close_any(
@@ -176,7 +163,9 @@ fn credits_from_outside_show_from_a_lamport_on() {
     assert_eq!(after.lamports(), before.lamports() + 5);
     let payer = PEOPLE[0].pubkey();
     let nothing = purse(vec![AccountMeta::new(tokens, false)], &[8]);
-    assert!(send(&mut bank, &[nothing, system::transfer(&payer, &tokens, 1)], &PEOPLE[0]).is_success());
+    assert!(
+        send(&mut bank, &[nothing, system::transfer(&payer, &tokens, 1)], &PEOPLE[0]).is_success()
+    );
 }
 
 /// Agave cannot count so much: here only our chain is looked at.
@@ -230,7 +219,7 @@ fn a_beneficiary_can_take_part() {
         &[&[3][..], &1_000_000_u64.to_le_bytes()].concat(),
         vec![],
     );
-    let to = Pubkey::new_from_array(bank::BENEFICIARY.address.0);
+    let to = Pubkey::new_from_array(crate::bank::BENEFICIARY.address.0);
     let ended = |bank: &mut Bank, lamports| {
         let send = system::transfer(&PEOPLE[0].pubkey(), &to, lamports);
         let transaction = signed(bank, &[price.clone(), send], &PEOPLE[0]);
@@ -242,7 +231,7 @@ fn a_beneficiary_can_take_part() {
     assert!(fee > 5_000);
     assert_eq!(record(&bank, &to).unwrap().balance, base_units(least(0) + fee - 5_000));
     // Where it has too little, and is not given enough, the transaction fails; the fee is still its.
-    bank.state.insert_account(bank::BENEFICIARY, None);
+    bank.state.insert_account(crate::bank::BENEFICIARY, None);
     let record_of = ended(&mut bank, 1).record();
     assert!(record_of.error().is_some());
     assert_eq!(record(&bank, &to).unwrap().balance, base_units(record_of.fee - 5_000));

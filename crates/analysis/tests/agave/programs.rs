@@ -1,17 +1,7 @@
 //! Programs on Solana's machine as on agave's processor: from the first byte in a buffer to their
 //! end, and executables that are none.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "a panic is how a test fails"
-)]
-
-mod bank;
-
-use bank::{Bank, Ended};
+use crate::bank::{Bank, Ended};
 use polity_analysis::{
     Rng,
     solana::{
@@ -58,8 +48,7 @@ fn upload(bank: &mut Bank, buffer: Pubkey, elf: &[u8]) {
     let payer = PEOPLE[0].pubkey();
     let lamports =
         Rent::default().minimum_balance(UpgradeableLoaderState::size_of_buffer(elf.len()));
-    let create =
-        loader::create_buffer(&payer, &buffer, &payer, lamports, elf.len()).unwrap();
+    let create = loader::create_buffer(&payer, &buffer, &payer, lamports, elf.len()).unwrap();
     assert!(send(bank, &create).is_success());
     for (index, piece) in elf.chunks(900).enumerate() {
         let write = loader::write(&buffer, &payer, index as u32 * 900, piece.to_vec());
@@ -128,9 +117,8 @@ fn a_program_lives_and_ends() {
     assert!(!send(&mut bank, &[give, call(world::program(PROBE), &[4])]).is_success());
 
     let programdata = get_program_data_address(&program);
-    let close = |authority| {
-        loader::close_any(&programdata, &payer, Some(authority), Some(&program), false)
-    };
+    let close =
+        |authority| loader::close_any(&programdata, &payer, Some(authority), Some(&program), false);
     assert!(!send(&mut bank, &[close(&payer)]).is_success());
     assert!(send(&mut bank, &[close(&next)]).is_success());
     assert!(runs(&mut bank).is_err());
@@ -140,7 +128,13 @@ fn a_program_lives_and_ends() {
     // Its place cannot be taken again.
     upload(&mut bank, NEW[3].pubkey(), VERSION_1.1);
     let again = loader::deploy_with_max_program_len(
-        &payer, &program, &NEW[3].pubkey(), &payer, lamports, 20_000, false,
+        &payer,
+        &program,
+        &NEW[3].pubkey(),
+        &payer,
+        lamports,
+        20_000,
+        false,
     )
     .unwrap();
     assert!(!send(&mut bank, &again).is_success());
@@ -233,7 +227,7 @@ fn what_is_no_executable_does_not_run() {
             }
         }
     }
-    println!("{ran} ran, {refused} did not");
+    eprintln!("{ran} ran, {refused} did not");
     assert!(ran > 50 && refused > 200, "{ran} {refused}");
 }
 
