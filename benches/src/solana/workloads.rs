@@ -48,6 +48,29 @@ pub(super) fn all(count: usize, blockhash: Hash) -> eyre::Result<Vec<Workload>> 
         }
         eyre::Ok(workload)
     };
+    // Half of the transactions pay the owners of the other half's tokens.
+    let paid = |name, from: &dyn Fn(usize) -> Keypair| {
+        let pair = |index: usize| index / 2;
+        let payer = |index: usize| match index % 2 {
+            0 => from(pair(index)),
+            _ => sender(pair(index)),
+        };
+        let mut workload = make(name, count, blockhash, &payer, |index, payer| {
+            let owner = sender(pair(index)).pubkey();
+            vec![match index % 2 {
+                0 => system::transfer(&payer.pubkey(), &owner, SOL / 1000),
+                _ => token_transfer(&token_account(pair(index)), &recipient(pair(index)), &owner),
+            }]
+        })?;
+        let mint = Pubkey::new_from_array([0x33; 32]);
+        workload.accounts.push((mint, mint_account(u64::MAX / 2)));
+        for index in 0..count.div_ceil(2) {
+            let owner = sender(index).pubkey();
+            workload.accounts.push((token_account(index), holding(&mint, &owner, 1 << 40)));
+            workload.accounts.push((recipient(index), holding(&mint, &other(index), 1)));
+        }
+        eyre::Ok(workload)
+    };
     let probes = |name, ask: probe::Ask<'static>| {
         let mut workload = make(name, count / 10, blockhash, &sender, |index, _| {
             let mut asked = plain(&probe::ask(PROBE.to_bytes(), ask));
@@ -71,6 +94,8 @@ pub(super) fn all(count: usize, blockhash: Hash) -> eyre::Result<Vec<Workload>> 
         tokens("SPL token, independent", &|index| recipient(index))?,
         tokens("SPL token, 8 recipients", &|index| recipient(index % 8))?,
         tokens("SPL token, one recipient", &|_| recipient(0))?,
+        paid("SPL token, owners are paid meanwhile", &|index| keypair(5, index))?,
+        paid("SPL token, all owners are paid by one", &|_| keypair(5, 0))?,
         probes("arithmetic, 100,000 units", probe::Ask::Arithmetic(10_000))?,
         probes("SHA-256, 500 rounds", probe::Ask::Sha256(500))?,
     ])

@@ -14,6 +14,8 @@ pub mod miner;
 mod node;
 pub mod pool;
 pub mod rpc;
+#[cfg(feature = "svm")]
+pub mod solana;
 mod standing;
 
 pub use node::{Node, NodeError};

@@ -71,7 +71,7 @@ fn requests_are_answered_and_bodies_are_limited() {
 #[test]
 fn health_and_metrics_are_there_and_pages_may_ask() {
     serve(Limits::default(), |address| {
-        assert!(ask(address, "GET /health HTTP/1.1", b"").ends_with("ok\n"));
+        assert!(ask(address, "GET /health HTTP/1.1", b"").ends_with("\r\n\r\nok"));
         ask(address, "POST / HTTP/1.1", CHAIN_ID);
         let metrics = ask(address, "GET /metrics HTTP/1.1", b"");
         assert!(metrics.contains(r#"polity_rpc_requests_total{method="eth_chainid"}"#));

@@ -77,7 +77,7 @@ impl Node {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("POLITY_")) {
             command.env_remove(name);
         }
-        Self::start(command.arg("node").args(arguments))
+        Self::start(command.args(["node", "--solana-port", "0"]).args(arguments))
     }
 
     /// Starts anvil on a free port.

@@ -1,6 +1,8 @@
 //! `polity node`.
 
 mod options;
+#[cfg(feature = "svm")]
+mod solana;
 
 use std::{
     fs,
@@ -41,6 +43,10 @@ struct Ready {
     ethereum_http: String,
     /// Likewise, by WebSocket.
     ethereum_ws: String,
+    /// Where Solana's tools connect to, and with which keys.
+    #[cfg(feature = "svm")]
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    solana: Option<solana::Ready>,
     mnemonic: Option<String>,
     derivation_path: Option<String>,
     accounts: Vec<Account>,
@@ -86,7 +92,14 @@ impl NodeOptions {
             let service = Service::new(door.clone(), methods, node.config.limits);
             servers.push(Server::start(address, service, metrics::render).await?);
         }
-        let ready = self.ready(&node, &servers)?;
+        #[cfg_attr(not(feature = "svm"), expect(unused_mut, reason = "nothing is added"))]
+        let mut ready = self.ready(&node, &servers)?;
+        #[cfg(feature = "svm")]
+        if !self.no_solana {
+            let (ready_solana, more) = self.serve_solana(&door).await?;
+            ready.solana = Some(ready_solana);
+            servers.extend(more);
+        }
         if let Some(path) = &self.config_out {
             write(path, &serde_json::to_string_pretty(&ready)?)?;
         }
@@ -147,6 +160,8 @@ impl NodeOptions {
             }),
             ethereum_http: format!("http://{address}"),
             ethereum_ws: format!("ws://{address}"),
+            #[cfg(feature = "svm")]
+            solana: None,
             mnemonic: has_accounts.then(|| self.mnemonic.clone()),
             derivation_path: has_accounts.then(|| self.derivation_path.clone()),
             accounts: accounts.collect(),
@@ -184,6 +199,11 @@ fn banner(ready: &Ready) -> String {
             lines.push(format!("  ({index}) {}", account.private_key));
         }
         lines.push(String::new());
+        #[cfg(feature = "svm")]
+        if let Some(solana) = &ready.solana {
+            lines.extend(solana.banner());
+            lines.push(String::new());
+        }
         if let (Some(mnemonic), Some(path)) = (&ready.mnemonic, &ready.derivation_path) {
             lines.push(format!("mnemonic   {mnemonic}"));
             lines.push(format!("path       {path}"));
@@ -199,6 +219,10 @@ fn banner(ready: &Ready) -> String {
     }
     lines.push(format!("block      {} {}", ready.block_number, ready.block_hash));
     lines.push(format!("Ethereum   {} and {}", ready.ethereum_http, ready.ethereum_ws));
+    #[cfg(feature = "svm")]
+    if let Some(solana) = &ready.solana {
+        lines.push(format!("Solana     {} and {}", solana.solana_http, solana.solana_ws));
+    }
     lines.join("\n")
 }
 
@@ -212,7 +236,7 @@ async fn tell(door: Door<Ethereum>) {
                 "block {} {} · {} transactions · {} gas",
                 block.number(),
                 block.hash,
-                block.transactions.len(),
+                block.len(),
                 block.header.gas_used
             ),
             Ok(Event::Removed(blocks)) => format!("{} blocks taken back", blocks.len()),

@@ -12,6 +12,8 @@ use alloy_primitives::{Address, U256};
 use clap::{Args, CommandFactory, ValueEnum};
 use eyre::{Context, bail};
 use polity_evm::spec::Fork;
+#[cfg(feature = "svm")]
+use polity_node::solana::SolanaGuest;
 use polity_node::{
     accounts::{DERIVATION_PATH, MNEMONIC},
     config::{Config, Limits},
@@ -33,7 +35,7 @@ Examples:
 
 Exit status: 0 if it was stopped, 2 if it could not run.";
 
-/// Run a development chain that Ethereum's tools take for their own.
+/// Run a development chain that the tools of Ethereum and Solana take for their own.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, args_override_self = true)]
 pub(crate) struct NodeOptions {
@@ -54,6 +56,17 @@ pub(crate) struct NodeOptions {
     /// The port of the Ethereum JSON-RPC, for HTTP and WebSocket; 0 takes any that is free.
     #[arg(long, short, env = "POLITY_PORT", value_name = "PORT", default_value_t = 8545)]
     pub(super) port: u16,
+
+    /// The port of the Solana JSON-RPC; its subscriptions are on the one after it. 0 takes any two
+    /// that are free [default: 8899, or 0 with --port 0].
+    #[cfg(feature = "svm")]
+    #[arg(long, env = "POLITY_SOLANA_PORT", value_name = "PORT")]
+    pub(super) solana_port: Option<u16>,
+
+    /// Make a chain without Solana's machine, and serve no JSON-RPC of it.
+    #[cfg(feature = "svm")]
+    #[arg(long, env = "POLITY_NO_SOLANA")]
+    pub(super) no_solana: bool,
 
     /// Keep the chain in this folder and go on with the one that is there.
     #[arg(long, env = "POLITY_DATA_DIR", value_name = "FOLDER")]
@@ -97,7 +110,7 @@ pub(crate) struct NodeOptions {
     #[arg(long, short, env = "POLITY_ACCOUNTS", value_name = "N", default_value_t = 10)]
     accounts: u32,
 
-    /// What each of them has at first, in ether.
+    /// What each of them has at first, in ether; in SOL those of Solana.
     #[arg(long, env = "POLITY_BALANCE", value_name = "ETHER", default_value_t = 10_000)]
     balance: u64,
 
@@ -230,7 +243,7 @@ impl NodeOptions {
                 .wrap_err_with(|| format!("the genesis file {}", path.display()))
         });
         let defaults = Config::default();
-        Ok(Config {
+        let config = Config {
             genesis: genesis.transpose()?,
             forking: self.fork_url.as_ref().map(|url| self.forking(url)),
             guests: defaults.guests,
@@ -264,7 +277,24 @@ impl NodeOptions {
                 seconds: self.max_seconds,
                 ..defaults.limits
             },
-        })
+        };
+        self.with_guests(config)
+    }
+
+    /// The configuration with the machines beside Ethereum's.
+    #[cfg(feature = "svm")]
+    fn with_guests(&self, mut config: Config) -> eyre::Result<Config> {
+        if !self.no_solana {
+            config.guests = config.guests.clone().with(SolanaGuest::of(&config)?);
+        }
+        Ok(config)
+    }
+
+    /// The configuration: there are no machines beside Ethereum's.
+    #[cfg(not(feature = "svm"))]
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "with others it can fail")]
+    fn with_guests(&self, config: Config) -> eyre::Result<Config> {
+        Ok(config)
     }
 
     fn forking(&self, url: &str) -> Forking {

@@ -88,9 +88,9 @@ impl Environment {
         add(sysvar::epoch_schedule::ID, encoded(&schedule));
         add(sysvar::epoch_rewards::ID, encoded(&EpochRewards::default()));
         add(sysvar::last_restart_slot::ID, encoded(&LastRestartSlot::default()));
-        add(sysvar::slot_hashes::ID, encoded(&slot_hashes));
-        add(sysvar::stake_history::ID, encoded(&StakeHistory::default()));
-        add(sysvar::recent_blockhashes::ID, recent_blockhashes(input));
+        add(sysvar::slot_hashes::ID, padded(encoded(&slot_hashes), SLOT_HASHES));
+        add(sysvar::stake_history::ID, padded(encoded(&StakeHistory::default()), STAKE_HISTORY));
+        add(sysvar::recent_blockhashes::ID, padded(recent_blockhashes(input), BLOCKHASHES));
         let builtins = Runtime::get().accounts();
         accounts.extend(builtins.map(|(address, account)| (*address, account.clone())));
         let mut sysvars = SysvarCache::default();
@@ -120,6 +120,17 @@ impl Environment {
     pub(crate) fn account(&self, address: &Pubkey) -> Option<&AccountSharedData> {
         self.accounts.get(address)
     }
+}
+
+/// The bytes of sysvars that are lists, however long these are: programs read them
+/// whole.
+const SLOT_HASHES: usize = 20_488;
+const STAKE_HISTORY: usize = 16_392;
+const BLOCKHASHES: usize = 6_008;
+
+fn padded(mut data: Vec<u8>, len: usize) -> Vec<u8> {
+    data.resize(len.max(data.len()), 0);
+    data
 }
 
 /// Sysvars of plain numbers and lists always have an encoding.

@@ -37,4 +37,4 @@ pub use lamports::{BASE_UNITS_PER_LAMPORT, base_units, lamports};
 pub use machine::{MAX_BLOCK_UNITS, Svm};
 pub use program::builtin_account;
 pub use record::{InnerInstruction, Record};
-pub use transaction::{MAX_SIZE, Transaction, Unsigned, Waiver, parse, transaction_hash};
+pub use transaction::{MAX_SIZE, Transaction, Unsigned, Waiver, decode, parse, transaction_hash};

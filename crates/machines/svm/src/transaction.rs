@@ -106,6 +106,14 @@ impl Transaction {
         self.versioned.message.static_account_keys()
     }
 
+    /// Lamports that it pays to be in a block.
+    ///
+    /// # Errors
+    /// What it asks for contradicts itself.
+    pub fn fee(&self) -> Result<u64, TransactionError> {
+        self.limits().map(|_| self.fee.total())
+    }
+
     pub(crate) const fn waiver(&self) -> Waiver {
         self.waiver
     }
@@ -145,7 +153,10 @@ pub fn parse(raw: &[u8]) -> Result<VersionedTransaction, DecodeError> {
 }
 
 /// Decodes a transaction from its bytes and checks its signatures.
-pub(crate) fn decode(raw: &[u8]) -> Result<Decoded, DecodeError> {
+///
+/// # Errors
+/// It is malformed, or a signature is not good.
+pub fn decode(raw: &[u8]) -> Result<Decoded, DecodeError> {
     let versioned = parse(raw)?;
     sanitize(&versioned)?;
     let message_hash = versioned

@@ -16,7 +16,7 @@ use polity_evm::{KIND, Unsigned};
 use polity_state::Changes;
 use polity_types::{AccountId, Event, MachineKind, Receipt};
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, TableDefinition,
+    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
     backends::InMemoryBackend,
 };
 
@@ -351,6 +351,14 @@ impl Store {
             let place = table.get((kind.byte(), hash.0)).map_err(failed)?;
             Ok(place.map(|place| place.value()))
         })
+    }
+
+    /// How many transactions of guests there are.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn guest_count(&self) -> Result<u64, StoreError> {
+        self.read(|read| read.open_table(GUESTS).map_err(failed)?.len().map_err(failed))
     }
 
     /// Where the guests' transactions are that an account is to be found by, the

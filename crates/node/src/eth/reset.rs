@@ -82,7 +82,7 @@ impl Ethereum {
     }
 
     /// Back to the first block.
-    fn begin_again(&self) -> Result<(), RpcError> {
+    pub(crate) fn begin_again(&self) -> Result<(), RpcError> {
         self.forget_moments();
         self.node.pool.clear();
         self.node.guests.clear();

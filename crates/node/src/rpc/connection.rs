@@ -53,8 +53,9 @@ impl Connection {
     /// A connection that sends what comes to `outbox`, with at most so many
     /// subscriptions.
     pub fn new(outbox: mpsc::Sender<String>, most: usize) -> Self {
-        // Names that differ between connections make mistakes show.
-        let next = AtomicU64::new(RandomState::new().build_hasher().finish() >> 8);
+        // Names that differ between connections make mistakes show. They have to be
+        // numbers that JavaScript can hold.
+        let next = AtomicU64::new(RandomState::new().build_hasher().finish() >> 16);
         let overflow = Arc::default();
         Self { outbox, overflow, subscriptions: Mutex::default(), next, most }
     }

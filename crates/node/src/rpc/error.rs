@@ -3,7 +3,10 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 
-use crate::{chain::ChainError, pool::PoolError};
+use crate::{
+    chain::{ChainError, StoreError},
+    pool::PoolError,
+};
 
 /// The error of a request, with the codes of JSON-RPC 2.0 and of Ethereum's
 /// clients (EIP-1474).
@@ -78,6 +81,12 @@ impl RpcError {
 impl From<ChainError> for RpcError {
     fn from(error: ChainError) -> Self {
         Self::server(error.to_string())
+    }
+}
+
+impl From<StoreError> for RpcError {
+    fn from(error: StoreError) -> Self {
+        ChainError::from(error).into()
     }
 }
 

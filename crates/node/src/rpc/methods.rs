@@ -53,11 +53,12 @@ impl<D> Copy for Elsewhere<D> {}
 pub struct Methods<D> {
     table: HashMap<&'static str, Method<D>>,
     elsewhere: Option<Elsewhere<D>>,
+    phrase: fn(RpcError) -> RpcError,
 }
 
 impl<D> Default for Methods<D> {
     fn default() -> Self {
-        Self { table: HashMap::new(), elsewhere: None }
+        Self { table: HashMap::new(), elsewhere: None, phrase: std::convert::identity }
     }
 }
 
@@ -102,6 +103,16 @@ impl<D> Methods<D> {
     /// Says how another node is asked, where one is.
     pub fn elsewhere(&mut self, elsewhere: Elsewhere<D>) {
         self.elsewhere = Some(elsewhere);
+    }
+
+    /// Says how errors are put that are Ethereum's where they come from.
+    pub fn phrase(&mut self, phrase: fn(RpcError) -> RpcError) {
+        self.phrase = phrase;
+    }
+
+    /// An error in the words of this front door.
+    pub(super) fn phrased(&self, error: RpcError) -> RpcError {
+        (self.phrase)(error)
     }
 
     /// How another node is asked, where this front door does so.

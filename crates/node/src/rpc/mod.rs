@@ -106,14 +106,14 @@ impl<D: Send + Sync + 'static> Service<D> {
         }
         let requests: Vec<&RawValue> = match serde_json::from_slice(body) {
             Ok(requests) => requests,
-            Err(error) => return Some(failure(None, &parse_error(&error))),
+            Err(error) => return Some(self.failure(parse_error(&error))),
         };
         if requests.is_empty() {
-            return Some(failure(None, &RpcError::new(RpcError::INVALID_REQUEST, "empty batch")));
+            return Some(self.failure(RpcError::new(RpcError::INVALID_REQUEST, "empty batch")));
         }
         if requests.len() > self.limits.batch {
             let text = format!("batch too large: {}, limit {}", requests.len(), self.limits.batch);
-            return Some(failure(None, &RpcError::limit(text)));
+            return Some(self.failure(RpcError::limit(text)));
         }
         let answers = self.answer_all(parse_all(&requests), connection).await;
         if answers.is_empty() {
@@ -134,7 +134,7 @@ impl<D: Send + Sync + 'static> Service<D> {
             let request = match request {
                 Ok(request) => request,
                 Err(error) => {
-                    answers.push(failure(None, &error));
+                    answers.push(self.failure(error));
                     continue;
                 }
             };
@@ -149,14 +149,34 @@ impl<D: Send + Sync + 'static> Service<D> {
                     }
                     let together: Vec<&Request<'_>> = together.iter().collect();
                     let replies = self.gather(method, &together).await;
-                    let pairs = together.iter().zip(&replies);
-                    answers.extend(pairs.filter_map(|(request, reply)| respond(request, reply)));
+                    let pairs = together.iter().zip(replies);
+                    let respond =
+                        |(request, reply): (&&Request<'_>, _)| self.respond(request, reply);
+                    answers.extend(pairs.filter_map(respond));
                     continue;
                 }
             };
-            answers.extend(respond(&request, &reply));
+            answers.extend(self.respond(&request, reply));
         }
         answers
+    }
+
+    fn respond(&self, request: &Request<'_>, reply: Reply) -> Option<String> {
+        // Who gives no id wants no answer; but to an error everyone is entitled.
+        if request.id.is_none() && request.method.is_some() {
+            return None;
+        }
+        let reply = reply.map_err(|error| self.methods.phrased(error));
+        let (result, error) = match &reply {
+            Ok(result) => (Some(&**result), None),
+            Err(error) => (None, Some(error)),
+        };
+        Some(write(&Response { jsonrpc: "2.0", id: request.id, result, error }))
+    }
+
+    fn failure(&self, error: RpcError) -> String {
+        let error = self.methods.phrased(error);
+        write(&Response { jsonrpc: "2.0", id: None, result: None, error: Some(&error) })
     }
 
     /// Answers requests of one method together.
@@ -245,22 +265,6 @@ fn parse_all<'a>(requests: &[&'a RawValue]) -> Vec<Result<Request<'a>, RpcError>
 fn follows(requests: &[Request<'_>], next: &Result<Request<'_>, RpcError>) -> bool {
     let method = requests.first().and_then(|first| first.method.as_deref());
     next.as_ref().is_ok_and(|next| next.method.as_deref() == method)
-}
-
-fn respond(request: &Request<'_>, reply: &Reply) -> Option<String> {
-    // Who gives no id wants no answer; but to an error everyone is entitled.
-    if request.id.is_none() && request.method.is_some() {
-        return None;
-    }
-    let (result, error) = match reply {
-        Ok(result) => (Some(&**result), None),
-        Err(error) => (None, Some(error)),
-    };
-    Some(write(&Response { jsonrpc: "2.0", id: request.id, result, error }))
-}
-
-fn failure(id: Option<&RawValue>, error: &RpcError) -> String {
-    write(&Response { jsonrpc: "2.0", id, result: None, error: Some(error) })
 }
 
 fn write(response: &Response<'_>) -> String {

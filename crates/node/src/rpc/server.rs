@@ -71,7 +71,7 @@ impl Server {
         let cors = CorsLayer::new().allow_origin(Any).allow_methods(Any).allow_headers(Any);
         let router = Router::new()
             .route("/", get(socket::<D>).post(http::<D>))
-            .route("/health", get(|| async { "ok\n" }))
+            .route("/health", get(|| async { "ok" }))
             .route("/metrics", get(metrics_page::<D>))
             .fallback(|| async { StatusCode::NOT_FOUND })
             .layer(DefaultBodyLimit::max(limits.body))
