@@ -1,6 +1,9 @@
 //! Blocks of Solana transactions that are all of one kind.
 
-use polity_svm::genesis::{PROGRAMS, deployed};
+use polity_svm::{
+    MAX_BLOCK_UNITS,
+    genesis::{PROGRAMS, deployed},
+};
 use polity_testkit::solana::{Instruction as Plain, elf, probe};
 use solana_account::{Account, AccountSharedData};
 use solana_compute_budget_interface::ComputeBudgetInstruction;
@@ -115,18 +118,21 @@ fn make(
         accounts.push((payer.pubkey(), account(1000 * SOL, Vec::new(), system_program::ID)));
         // The price makes transactions differ that would be the same.
         let mut all = vec![
-            ComputeBudgetInstruction::set_compute_unit_limit(200_000 / (1 + count as u32 / 300)),
+            ComputeBudgetInstruction::set_compute_unit_limit(units(count)),
             ComputeBudgetInstruction::set_compute_unit_price(1 + index as u64),
         ];
-        if name.starts_with("arithmetic") || name.starts_with("SHA") {
-            all[0] = ComputeBudgetInstruction::set_compute_unit_limit(300_000);
-        }
         all.extend(instructions(index, &payer));
         let message = Message::new_with_blockhash(&all, Some(&payer.pubkey()), &blockhash);
         transactions
             .push(VersionedTransaction::try_new(VersionedMessage::Legacy(message), &[&payer])?);
     }
     Ok(Workload { name, accounts, transactions })
+}
+
+/// The compute units that each of so many transactions of a block may ask for.
+fn units(count: usize) -> u32 {
+    let fair = MAX_BLOCK_UNITS / count.max(1) as u64;
+    u32::try_from(fair).unwrap_or(u32::MAX).min(300_000)
 }
 
 fn keypair(space: u8, index: usize) -> Keypair {

@@ -1,7 +1,8 @@
 //! Analysis of contracts, and of the engines that execute them.
 //!
 //! [`fuzz`] makes random Ethereum blocks from a seed, which hold any other engine to the
-//! sequential one. [`abi`] encodes calls, and [`Rng`] draws the numbers.
+//! sequential one; [`solana`] does so with Solana's transactions, and mixes both. [`abi`] encodes
+//! calls, and [`Rng`] draws the numbers.
 
 #![forbid(unsafe_code)]
 

@@ -12,7 +12,7 @@
 
 use polity_analysis::{
     Rng,
-    fuzz::{Delayed, Delays, Difference},
+    fuzz::{Delayed, Delays, Difference, shrink},
     solana::{SolanaBlock, world},
 };
 use polity_engine::{Block, BlockError, Built, Overlay, Parallel, Refusal, Sequential};
@@ -42,25 +42,6 @@ fn compare(engine: &mut Parallel, block: &SolanaBlock, delay: Option<u64>) -> Op
     Difference::between(expected.as_ref(), found.as_ref())
 }
 
-/// The names of the fewest transactions that still differ.
-fn shrink(engine: &mut Parallel, mut block: SolanaBlock) -> Vec<String> {
-    let mut size = block.transactions.len() / 2;
-    while size > 0 {
-        let mut at = 0;
-        while at < block.transactions.len() {
-            let smaller = block.without(at..at + size).unwrap();
-            let differs = (0..20).any(|delay| compare(engine, &smaller, Some(delay)).is_some());
-            if differs && smaller.transactions.len() < block.transactions.len() {
-                block = smaller;
-            } else {
-                at += size;
-            }
-        }
-        size /= 2;
-    }
-    block.transactions.into_iter().map(|tx| tx.name).collect()
-}
-
 fn parallel(seeds: impl Iterator<Item = u64>, most: usize) {
     let mut engines = [1, 2, 3, 4, 8].map(engine);
     let (mut transactions, mut invalid) = (0, 0);
@@ -74,12 +55,16 @@ fn parallel(seeds: impl Iterator<Item = u64>, most: usize) {
         let engine = &mut engines[seed as usize % 5];
         for delay in [None, Some(seed)] {
             if let Some(difference) = compare(engine, &block, delay) {
-                let names = shrink(engine, block);
+                let again = |block: &SolanaBlock| {
+                    (0..20).find_map(|delay| compare(engine, block, Some(delay)))
+                };
+                let (block, difference) = shrink(block, difference, again).unwrap();
+                let names: Vec<_> = block.transactions.iter().map(|tx| &tx.name).collect();
                 panic!("seed {seed}: {difference}\n{names:#?}");
             }
         }
     }
-    println!("{transactions} transactions, {invalid} blocks invalid");
+    eprintln!("{transactions} transactions, {invalid} blocks invalid");
     assert!(transactions > 0 && invalid > 0);
 }
 
@@ -131,7 +116,7 @@ fn building(seeds: impl Iterator<Item = u64>, most: usize) {
         assert_eq!(same, None, "seed {seed}");
         assert_eq!(built.left_out, expected.left_out, "seed {seed}");
     }
-    println!("{in_blocks} in blocks, left out: {refused:#?}");
+    eprintln!("{in_blocks} in blocks, left out: {refused:#?}");
     assert!(refused.len() > 5, "{refused:?}");
 }
 
@@ -289,7 +274,7 @@ fn reliance(seeds: impl Iterator<Item = u64>, most: usize) {
             }
         }
     }
-    println!(
+    eprintln!(
         "balances read exactly {points}, at least {intervals}, not at all {free}; {invalid} invalid"
     );
     assert!(points > 0 && intervals > 0 && free > 0 && invalid > 0);

@@ -3,11 +3,15 @@
 
 use crate::output;
 use alloy_primitives::keccak256;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use eyre::{Context, bail};
 use indicatif::ProgressBar;
-use polity_analysis::fuzz::{CHAIN_ID, Delayed, Delays, Difference, RandomBlock, shrink};
-use polity_engine::{BlockError, Parallel};
+use polity_analysis::{
+    fuzz::{CHAIN_ID, Delayed, Delays, Difference, RandomBlock, Shrink, shrink},
+    solana::SolanaBlock,
+};
+use polity_engine::{Block, BlockError, BlockOutput, Overlay, Parallel};
+use polity_kernel::Machines;
 use polity_replay::{
     BlockFolder, Chain, FolderBlock, FullBlock, PreAccount, SignedTransaction, WriteMode,
     dev_genesis, write,
@@ -17,6 +21,7 @@ use std::{
     collections::BTreeMap,
     hash::{BuildHasher, RandomState},
     num::{NonZeroU64, NonZeroUsize},
+    ops::Range,
     path::{Path, PathBuf},
     sync::mpsc::{RecvTimeoutError, Sender, channel},
     thread,
@@ -49,18 +54,19 @@ Examples:
   polity fuzz parallel                        1,000 blocks from a seed that is drawn
   polity fuzz parallel --time 2h --json
   polity fuzz parallel --seed 3 --blocks 50 --threads 4
+  polity fuzz parallel --machines evm,svm     both machines' transactions in one block
   polity fuzz parallel --seed 3 --write-block blocks/seed-3
   polity run blocks/seed-3 --mode both --threads 4 --least-gas 0
 
 Exit status: 0 if parallel execution always equals the sequential one, 1 if it differs,
 2 if the command could not run.";
 
-/// Execute random Ethereum blocks in parallel and compare with sequential execution.
+/// Execute random blocks in parallel and compare with sequential execution.
 ///
 /// Each block is a function of its seed; the seeds follow on each other. A
 /// block is executed on each number of threads as fast as it goes, and again
 /// with random delays in the threads. The first that differs is made as small
-/// as it still differs, and written as a block folder.
+/// as it still differs, and written as a block folder where all of it is Ethereum's.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct FuzzParallel {
@@ -75,6 +81,16 @@ struct FuzzParallel {
     /// How long: a number with s, m or h behind it.
     #[arg(long, env = "POLITY_TIME", value_name = "TIME", value_parser = time)]
     time: Option<Duration>,
+
+    /// Whose transactions the blocks hold.
+    #[arg(
+        long,
+        env = "POLITY_MACHINES",
+        value_name = "MACHINE,…",
+        value_delimiter = ',',
+        default_value = "evm"
+    )]
+    machines: Vec<MachineName>,
 
     /// Numbers of threads.
     #[arg(
@@ -101,6 +117,72 @@ struct FuzzParallel {
     /// Only write the first block, as a block folder, and execute nothing in parallel.
     #[arg(long, value_name = "FOLDER")]
     write_block: Option<PathBuf>,
+}
+
+/// A machine whose transactions can be drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum MachineName {
+    /// Ethereum's.
+    Evm,
+    /// Solana's, with accounts credited from outside.
+    Svm,
+}
+
+/// A random block.
+enum Random {
+    Ethereum(Box<RandomBlock>),
+    /// Alone or mixed with Ethereum's transactions.
+    Solana(Box<SolanaBlock>),
+}
+
+/// What is executed, and what comes of it sequentially.
+struct Parts<'a> {
+    machines: &'a Machines,
+    state: &'a Overlay<'static>,
+    block: &'a Block,
+    expected: Result<&'a BlockOutput, &'a BlockError>,
+}
+
+impl Random {
+    fn seed(&self) -> u64 {
+        match self {
+            Self::Ethereum(block) => block.seed,
+            Self::Solana(block) => block.seed,
+        }
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        let (machines, state, block, expected) = match self {
+            Self::Ethereum(b) => (&b.machines, &b.state, &b.block, &b.expected),
+            Self::Solana(b) => (&b.machines, &b.state, &b.block, &b.expected),
+        };
+        Parts { machines, state, block, expected: expected.as_ref() }
+    }
+
+    /// What the transactions are there for.
+    fn names(&self) -> Vec<String> {
+        match self {
+            Self::Ethereum(block) => {
+                block.transactions.iter().map(|tx| format!("{:?}", tx.kind)).collect()
+            }
+            Self::Solana(block) => block.transactions.iter().map(|tx| tx.name.clone()).collect(),
+        }
+    }
+}
+
+impl Shrink for Random {
+    type Error = eyre::Report;
+
+    fn count(&self) -> usize {
+        self.parts().block.transactions.len()
+    }
+
+    fn without(&self, dropped: Range<usize>) -> eyre::Result<Self> {
+        Ok(match self {
+            Self::Ethereum(block) => Self::Ethereum(Box::new(block.without(dropped)?)),
+            Self::Solana(block) => Self::Solana(Box::new(block.without(dropped)?)),
+        })
+    }
 }
 
 /// What came of it.
@@ -141,14 +223,16 @@ struct Failure {
     threads: usize,
     /// The transactions that are left, by what they are there for.
     transactions: Vec<String>,
-    fork: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fork: Option<String>,
     /// In which place of the block, which cell or field, and how.
     place: String,
     what: String,
     expected: String,
     found: String,
-    /// Where the block is.
-    folder: PathBuf,
+    /// Where the block is, if it could be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
     /// The command that executes it again.
     command: String,
 }
@@ -175,8 +259,8 @@ impl Engine {
     }
 
     /// Executes the block, with delays of this seed or without.
-    fn compare(&mut self, random: &RandomBlock, delays: Option<u64>) -> Option<Difference> {
-        let RandomBlock { machines, state, block, expected, .. } = random;
+    fn compare(&mut self, random: &Random, delays: Option<u64>) -> Option<Difference> {
+        let Parts { machines, state, block, expected } = random.parts();
         let executed = match delays.map(Delays::new) {
             None => self.engine.execute_with(machines, state, block, &()),
             Some(delays) => {
@@ -192,7 +276,7 @@ impl Engine {
             self.row.executions += statistics.executions;
             output
         });
-        Difference::between(expected.as_ref(), found.as_ref())
+        Difference::between(expected, found.as_ref())
     }
 }
 
@@ -208,7 +292,9 @@ impl FuzzParallel {
     fn run(self) -> eyre::Result<bool> {
         let seed = self.seed.unwrap_or_else(|| RandomState::new().hash_one(0));
         if let Some(target) = &self.write_block {
-            let block = self.block(seed)?;
+            let Random::Ethereum(block) = self.block(seed)? else {
+                bail!("a block folder holds Ethereum's transactions only: leave --machines out");
+            };
             write(&folder(&block)?, target, WriteMode::New)?;
             if let Err(error) = &block.expected {
                 output::story(&format!("this block is invalid, as one in ten: {error}"));
@@ -225,9 +311,27 @@ impl FuzzParallel {
         Ok(results.equal)
     }
 
-    fn block(&self, seed: u64) -> eyre::Result<RandomBlock> {
-        RandomBlock::new(seed, self.transactions.get())
-            .wrap_err_with(|| format!("making the block of seed {seed}"))
+    fn block(&self, seed: u64) -> eyre::Result<Random> {
+        let most = self.transactions.get();
+        let mixed = self.machines.contains(&MachineName::Evm);
+        let made = || format!("making the block of seed {seed}");
+        if self.machines.contains(&MachineName::Svm) {
+            let block = SolanaBlock::new(seed, most, mixed).wrap_err_with(made)?;
+            return Ok(Random::Solana(Box::new(block)));
+        }
+        let block = RandomBlock::new(seed, most).wrap_err_with(made)?;
+        Ok(Random::Ethereum(Box::new(block)))
+    }
+
+    /// The command that makes and executes the block of this seed again.
+    fn again(&self, seed: u64, threads: usize) -> String {
+        let names = self.machines.iter().filter_map(MachineName::to_possible_value);
+        let names: Vec<_> = names.map(|name| name.get_name().to_owned()).collect();
+        let (names, most) = (names.join(","), self.transactions);
+        format!(
+            "polity fuzz parallel --machines {names} --seed {seed} --blocks 1 --threads {threads} \
+             --transactions {most}"
+        )
     }
 
     /// Executes blocks until one differs or it is enough.
@@ -250,15 +354,17 @@ impl FuzzParallel {
             let _ = watch.send(seed);
             let block = self.block(seed)?;
             blocks += 1;
-            transactions += block.transactions.len();
-            invalid_blocks += u64::from(matches!(block.expected, Err(BlockError::Invalid { .. })));
+            transactions += block.count();
+            let expected = block.parts().expected;
+            invalid_blocks += u64::from(matches!(expected, Err(BlockError::Invalid { .. })));
             if let Some((engine, difference)) = differs(&mut engines, &block) {
                 bar.set_message(format!("seed {seed} differs"));
                 let threads = engine.row.threads;
-                let again = |block: &RandomBlock| {
+                let again = |block: &Random| {
                     (0..TRIES).find_map(|delays| engine.compare(block, Some(delays)))
                 };
-                failure = Some(record(block, difference, threads, &self.out, again)?);
+                let command = self.again(seed, threads);
+                failure = Some(record(block, difference, (threads, command), &self.out, again)?);
                 break;
             }
             match self.time {
@@ -316,46 +422,49 @@ fn watch() -> Sender<u64> {
 }
 
 /// Executes the block on each number of threads, with delays and without: which differs first.
-fn differs<'e>(
-    engines: &'e mut [Engine],
-    block: &RandomBlock,
-) -> Option<(&'e mut Engine, Difference)> {
+fn differs<'e>(engines: &'e mut [Engine], block: &Random) -> Option<(&'e mut Engine, Difference)> {
     engines.iter_mut().find_map(|engine| {
-        let delays = [None, Some(block.seed)];
+        let delays = [None, Some(block.seed())];
         let difference = delays.into_iter().find_map(|delays| engine.compare(block, delays))?;
         Some((engine, difference))
     })
 }
 
 /// Makes the block as small as it still differs by `compare`, and writes it into a folder below
-/// `out`.
+/// `out`. Where a folder cannot hold it, `command` makes the whole block again.
 fn record(
-    block: RandomBlock,
+    block: Random,
     difference: Difference,
-    threads: usize,
+    (threads, command): (usize, String),
     out: &Path,
-    compare: impl FnMut(&RandomBlock) -> Option<Difference>,
+    compare: impl FnMut(&Random) -> Option<Difference>,
 ) -> eyre::Result<Failure> {
     let (block, difference) = shrink(block, difference, compare)?;
-    let target = out.join(format!("seed-{}", block.seed));
-    write(&folder(&block)?, &target, WriteMode::Replace)
-        .wrap_err_with(|| format!("writing the block of seed {}, which differs", block.seed))?;
     let Difference { place, what, expected, found } = difference;
-    let path = target.display();
-    Ok(Failure {
-        seed: block.seed,
+    let mut failure = Failure {
+        seed: block.seed(),
         threads,
-        transactions: block.transactions.iter().map(|tx| format!("{:?}", tx.kind)).collect(),
-        fork: block.fork.name().into(),
+        transactions: block.names(),
+        fork: None,
         place,
         what,
         expected,
         found,
-        command: format!(
+        command,
+        folder: None,
+    };
+    if let Random::Ethereum(block) = &block {
+        let target = out.join(format!("seed-{}", block.seed));
+        write(&folder(block)?, &target, WriteMode::Replace)
+            .wrap_err_with(|| format!("writing the block of seed {}, which differs", block.seed))?;
+        let path = target.display();
+        failure.command = format!(
             "polity run '{path}' --mode both --threads {threads} --least-gas 0 --repeat 1000"
-        ),
-        folder: target,
-    })
+        );
+        failure.fork = Some(block.fork.name().into());
+        failure.folder = Some(target);
+    }
+    Ok(failure)
 }
 
 /// The block as a folder that `polity run` takes.
@@ -423,8 +532,9 @@ fn table(results: &Results) -> String {
 impl Failure {
     fn text(&self) -> String {
         let Self { seed, threads, transactions, fork, place, what, expected, found, .. } = self;
+        let fork = fork.as_ref().map_or_else(String::new, |fork| format!(" at {fork},"));
         format!(
-            "DIFFERS\n\nseed {seed} on {threads} threads, at {fork}, made smaller to: {}\n\
+            "DIFFERS\n\nseed {seed} on {threads} threads,{fork} made smaller to: {}\n\
              {place}: {what}\n  sequential: {expected}\n  parallel:   {found}\n\
              to execute it again: {}",
             transactions.join(", "),
@@ -510,12 +620,19 @@ mod tests {
             .map(|(difference, block)| (block, difference))
             .unwrap();
         let (seed, number) = (block.seed, block.header.number);
-        let failure = record(block, difference, 4, place.path(), differs).unwrap();
+        let block = Random::Ethereum(Box::new(block));
+        let differs = |block: &Random| match block {
+            Random::Ethereum(block) => differs(block),
+            Random::Solana(_) => None,
+        };
+        let command = (4, String::new());
+        let failure = record(block, difference, command, place.path(), differs).unwrap();
         assert_eq!(failure.transactions, ["Swap"]);
         assert_eq!((failure.seed, &*failure.place), (seed, "transaction 0"));
-        assert_eq!(failure.folder, place.path().join(format!("seed-{seed}")));
+        let folder = failure.folder.clone().unwrap();
+        assert_eq!(folder, place.path().join(format!("seed-{seed}")));
         assert!(failure.command.contains("--threads 4"), "{}", failure.command);
         assert!(failure.text().contains("sequential: 1\n  parallel:   2"), "{}", failure.text());
-        assert_eq!(replay(&failure.folder, number).block.transactions.len(), 1);
+        assert_eq!(replay(&folder, number).block.transactions.len(), 1);
     }
 }

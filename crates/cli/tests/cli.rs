@@ -146,6 +146,7 @@ fn paths_and_arguments_that_are_wrong() {
         vec!["fuzz", "parallel", "--time", "soon"],
         vec!["fuzz", "parallel", "--time", "1s", "--blocks", "1"],
         vec!["fuzz", "parallel", "--threads", "0"],
+        vec!["fuzz", "parallel", "--machines", "svm", "--write-block", "none"],
         vec!["fuzz", "parallel", "--write-block", "/dev/null"],
         vec!["unknown"],
     ] {
@@ -178,6 +179,11 @@ fn random_blocks_are_equal() {
     assert_eq!(table.status.code(), Some(0), "{}", stderr(&table));
     assert!(stdout(&table).contains("seeds 11 to 16 | 6 blocks"), "{}", stdout(&table));
     assert!(stdout(&table).contains("all equal"), "{}", stdout(&table));
+    let mixed = ["--machines", "evm,svm", "--threads", "2", "--blocks", "3"];
+    let mixed = [&["fuzz", "parallel", "--seed", "11", "--transactions", "20"], &mixed[..]];
+    let mixed = polity(&mixed.concat());
+    assert_eq!(mixed.status.code(), Some(0), "{}", stderr(&mixed));
+    assert!(stdout(&mixed).contains("all equal"), "{}", stdout(&mixed));
     let drawn = polity(&["fuzz", "parallel", "--time", "1s", "--threads", "2"]);
     assert_eq!(drawn.status.code(), Some(0), "{}", stderr(&drawn));
     assert!(stdout(&drawn).contains("all equal"), "{}", stdout(&drawn));

@@ -1,7 +1,7 @@
 //! Random blocks.
 
 use super::{
-    CHAIN_ID, Kind,
+    CHAIN_ID, Kind, Shrink,
     draft::{Draft, Envelope, Now},
     generator::Generator,
     setup::{Account, Setup},
@@ -159,6 +159,18 @@ impl RandomBlock {
             }
         }
         builder.finish()
+    }
+}
+
+impl Shrink for RandomBlock {
+    type Error = RandomBlockError;
+
+    fn count(&self) -> usize {
+        self.transactions.len()
+    }
+
+    fn without(&self, dropped: Range<usize>) -> Result<Self, Self::Error> {
+        RandomBlock::without(self, dropped)
     }
 }
 

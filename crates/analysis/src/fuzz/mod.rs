@@ -27,7 +27,7 @@ pub use difference::Difference;
 pub use draft::Envelope;
 pub use kind::Kind;
 pub use setup::Account;
-pub use shrink::shrink;
+pub use shrink::{Shrink, shrink};
 
 /// The id of the random blocks' chain, that of development chains.
 pub const CHAIN_ID: u64 = 31_337;

@@ -1,6 +1,21 @@
 //! Making a block that shows something smaller.
 
-use super::{RandomBlock, RandomBlockError};
+use std::ops::Range;
+
+/// A block of which parts can be left out.
+pub trait Shrink: Sized {
+    /// Why there is no block without them.
+    type Error;
+
+    /// How many transactions it has.
+    fn count(&self) -> usize;
+
+    /// The block without some of its transactions, and without those that are then not possible.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    fn without(&self, dropped: Range<usize>) -> Result<Self, Self::Error>;
+}
 
 /// Drops transactions as long as `shows` still gives something for what is left, first many at a
 /// time, then single ones. `seen` is what it gave for `block`; the result is the smallest block
@@ -9,27 +24,27 @@ use super::{RandomBlock, RandomBlockError};
 /// What depends on chance may not show each time: `shows` should try often enough.
 ///
 /// # Errors
-/// See [`RandomBlockError`].
-pub fn shrink<T>(
-    mut block: RandomBlock,
+/// A smaller block cannot be made.
+pub fn shrink<B: Shrink, T>(
+    mut block: B,
     mut seen: T,
-    mut shows: impl FnMut(&RandomBlock) -> Option<T>,
-) -> Result<(RandomBlock, T), RandomBlockError> {
-    let mut size = block.transactions.len().div_ceil(2);
+    mut shows: impl FnMut(&B) -> Option<T>,
+) -> Result<(B, T), B::Error> {
+    let mut size = block.count().div_ceil(2);
     while size > 0 {
-        let before = block.transactions.len();
+        let before = block.count();
         let mut at = 0;
-        while at < block.transactions.len() {
+        while at < block.count() {
             let smaller = block.without(at..at.saturating_add(size))?;
             // Some may have become possible that were not before: that is no progress.
-            let less = smaller.transactions.len() < block.transactions.len();
+            let less = smaller.count() < block.count();
             match if less { shows(&smaller) } else { None } {
                 Some(again) => (block, seen) = (smaller, again),
                 None => at = at.saturating_add(size),
             }
         }
         // Single ones are tried until none can be dropped.
-        if size > 1 || block.transactions.len() == before {
+        if size > 1 || block.count() == before {
             size /= 2;
         }
     }
@@ -39,7 +54,7 @@ pub fn shrink<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fuzz::Kind;
+    use crate::fuzz::{Kind, RandomBlock};
 
     #[test]
     fn what_is_needed_is_left() {

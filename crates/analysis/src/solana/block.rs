@@ -5,7 +5,7 @@ use super::{
 };
 use crate::{
     Rng,
-    fuzz::{CHAIN_ID, RandomBlock, RandomBlockError},
+    fuzz::{CHAIN_ID, RandomBlock, RandomBlockError, Shrink},
 };
 use polity_engine::{Block, BlockError, BlockOutput, Overlay, OverlayError, Sequential};
 use polity_evm::Evm;
@@ -213,6 +213,18 @@ impl SolanaBlock {
     /// What there is before the block.
     pub fn world(&self) -> &World {
         &self.setup.world
+    }
+}
+
+impl Shrink for SolanaBlock {
+    type Error = SolanaBlockError;
+
+    fn count(&self) -> usize {
+        self.transactions.len()
+    }
+
+    fn without(&self, dropped: Range<usize>) -> Result<Self, Self::Error> {
+        SolanaBlock::without(self, dropped)
     }
 }
 

@@ -36,14 +36,13 @@ pub(crate) struct Bank {
 
 /// How a transaction ended, on both alike.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "of no matter in a test")]
 pub(crate) enum Ended {
     /// In the block.
     Included(Record),
     /// Not in the block.
     Invalid(Invalid),
     /// It was no transaction.
-    Refused(DecodeError),
+    Refused(#[allow(dead_code, reason = "shown where a test fails")] DecodeError),
 }
 
 impl Ended {

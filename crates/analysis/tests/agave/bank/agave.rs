@@ -58,6 +58,9 @@ impl ForkGraph for Line {
     }
 }
 
+/// An instruction that a program sent: program, accounts, data and height.
+pub(crate) type Inner = (u8, Vec<u8>, Vec<u8>, u8);
+
 /// What came of a transaction.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Done {
@@ -65,8 +68,7 @@ pub(crate) struct Done {
     pub(crate) fee: u64,
     pub(crate) units: u64,
     pub(crate) logs: Vec<String>,
-    /// Program, accounts, data and height.
-    pub(crate) inner: Vec<Vec<(u8, Vec<u8>, Vec<u8>, u8)>>,
+    pub(crate) inner: Vec<Vec<Inner>>,
     pub(crate) returned: Option<([u8; 32], Vec<u8>)>,
     pub(crate) loaded_bytes: u32,
     pub(crate) fee_only: bool,

@@ -1,17 +1,7 @@
 //! Solana's machine and agave's own transaction processor execute the same random transactions
 //! alike: results, logs, compute units, fees, inner instructions, returned data, sizes, accounts.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "a panic is how a test fails"
-)]
-
-mod bank;
-
-use bank::{Bank, Ended};
+use crate::bank::{Bank, Ended};
 use polity_analysis::{
     Rng,
     solana::{Kind, draw, world, world::World},
@@ -80,18 +70,18 @@ fn run_all(seeds: impl Iterator<Item = u64>, slots: usize) {
     let mut counts = BTreeMap::new();
     let only: Option<u64> = std::env::var("POLITY_SEED").ok().map(|seed| seed.parse().unwrap());
     for seed in seeds.filter(|seed| only.is_none_or(|only| only == *seed)) {
-        println!("seed {seed}");
+        eprintln!("seed {seed}");
         run(seed, slots, &mut counts);
     }
     let mut all = 0;
     for (kind, Count { succeeded, failed, invalid, errors }) in &counts {
-        println!("{kind:?}: {succeeded} succeeded, {failed} failed, {invalid} invalid");
+        eprintln!("{kind:?}: {succeeded} succeeded, {failed} failed, {invalid} invalid");
         for (error, times) in errors {
-            println!("    {times} × {error}");
+            eprintln!("    {times} × {error}");
         }
         all += succeeded + failed + invalid;
     }
-    println!("{all} transactions");
+    eprintln!("{all} transactions");
 }
 
 #[test]

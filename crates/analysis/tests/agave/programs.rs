@@ -1,17 +1,7 @@
 //! Programs on Solana's machine as on agave's processor: from the first byte in a buffer to their
 //! end, and executables that are none.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    missing_docs,
-    reason = "a panic is how a test fails"
-)]
-
-mod bank;
-
-use bank::{Bank, Ended};
+use crate::bank::{Bank, Ended};
 use polity_analysis::{
     Rng,
     solana::{
@@ -237,7 +227,7 @@ fn what_is_no_executable_does_not_run() {
             }
         }
     }
-    println!("{ran} ran, {refused} did not");
+    eprintln!("{ran} ran, {refused} did not");
     assert!(ran > 50 && refused > 200, "{ran} {refused}");
 }
 

@@ -5,9 +5,11 @@ use super::agave::Done;
 use litesvm::{LiteSVM, types::TransactionMetadata};
 use polity_kernel::BlockContext;
 use polity_svm::sysvar_account;
-use solana_account::{Account, AccountSharedData, ReadableAccount};
+use solana_account::{Account, AccountSharedData};
 use solana_pubkey::Pubkey;
-use solana_sdk_ids::{bpf_loader_upgradeable, native_loader, sysvar};
+use solana_sdk_ids::{
+    bpf_loader, bpf_loader_deprecated, bpf_loader_upgradeable, loader_v4, native_loader, sysvar,
+};
 use solana_transaction::versioned::VersionedTransaction;
 
 pub(crate) struct Lite {
@@ -66,19 +68,23 @@ impl Lite {
     /// - it says nothing of transactions that only pay a fee;
     /// - it takes every blockhash, and so never rolls a durable nonce forward;
     /// - a program that was deployed, upgraded or closed in a slot is there at once;
-    /// - of the last loader it knows nothing, so that the call of what belongs to it ends earlier.
+    /// - it asks programs to be marked executable, and knows nothing of the last loader: the call of
+    ///   a buffer, or of what belongs to that loader, ends before anything is executed.
     pub(crate) fn compare(&mut self, transaction: &VersionedTransaction, expected: &Done) {
         let keys = transaction.message.static_account_keys();
         let loads = |key: &Pubkey| {
-            let account = self.theirs.get_account(key);
-            let owner = account.as_ref().map(|account| account.owner);
-            bpf_loader_upgradeable::check_id(key)
-                || owner == Some(solana_sdk_ids::loader_v4::ID)
-                || account.is_some_and(|account| {
-                    bpf_loader_upgradeable::check_id(account.owner())
-                        && account.data.len() == 36
-                        && self.changed(key)
-                })
+            if bpf_loader_upgradeable::check_id(key) {
+                return true;
+            }
+            let Some(account) = self.theirs.get_account(key) else { return false };
+            let loaders = [
+                bpf_loader::ID,
+                bpf_loader_deprecated::ID,
+                bpf_loader_upgradeable::ID,
+                loader_v4::ID,
+            ];
+            let changed = account.owner == bpf_loader_upgradeable::ID && self.changed(key);
+            loaders.contains(&account.owner) && (!account.executable || changed)
         };
         let nonces = keys.contains(&sysvar::recent_blockhashes::ID);
         if expected.fee_only || nonces || expected.accounts.iter().any(loads) {
