@@ -78,6 +78,7 @@ impl Default for World {
     fn default() -> Self {
         let mut spec = ChainSpec::single(Fork::Osaka);
         spec.chain_id = CHAIN;
+        spec.request_contracts_optional = true;
         let mut state = State::default();
         for (address, code) in CODES {
             let code: String = code.split_whitespace().collect();
