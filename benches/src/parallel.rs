@@ -2,7 +2,8 @@
 
 use crate::{
     bare::{self, BareBlock},
-    clock, table, workloads,
+    clock::Times,
+    table, workloads,
 };
 use clap::Args;
 use eyre::ensure;
@@ -12,10 +13,7 @@ use polity_kernel::Machines;
 use polity_replay::{Library, Replay, data_root, discover};
 use polity_testkit::workloads::Workload;
 use serde::Serialize;
-use std::{
-    num::NonZeroUsize,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroUsize, time::Duration};
 
 /// The parallel engine beside the sequential one and bare revm, in wall and processor time.
 ///
@@ -55,21 +53,6 @@ struct Row {
     sequential: Times,
     parallel: Times,
     executions: usize,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Times {
-    wall: Duration,
-    processor: Duration,
-}
-
-impl Times {
-    const LONGEST: Self = Self { wall: Duration::MAX, processor: Duration::MAX };
-
-    fn shorten(&mut self, wall: Duration, processor: Duration) {
-        self.wall = self.wall.min(wall);
-        self.processor = self.processor.min(processor);
-    }
 }
 
 impl Scaling {
@@ -130,25 +113,13 @@ impl Scaling {
             {
                 let mut database = bare::database(state, block.context.number)?;
                 let transactions = bare.transactions();
-                let start = Instant::now();
-                let (receipts, processor) =
-                    clock::process(|| bare.execute(transactions, &mut database));
-                row.revm.shorten(start.elapsed(), processor);
-                let receipts = receipts?;
+                let receipts = row.revm.measure(|| bare.execute(transactions, &mut database))?;
                 drop(database);
                 let mut run_sequential = |row: &mut Row| {
-                    let start = Instant::now();
-                    let (output, processor) =
-                        clock::process(|| sequential.execute(machines, state, block));
-                    row.sequential.shorten(start.elapsed(), processor);
-                    output
+                    row.sequential.measure(|| sequential.execute(machines, state, block))
                 };
                 let mut run_parallel = |row: &mut Row| {
-                    let start = Instant::now();
-                    let (output, processor) =
-                        clock::process(|| parallel.execute_with(machines, state, block, &()));
-                    row.parallel.shorten(start.elapsed(), processor);
-                    output
+                    row.parallel.measure(|| parallel.execute_with(machines, state, block, &()))
                 };
                 // Whoever comes second finds the state in the caches.
                 let (expected, executed) = if turn % 2 == 0 {

@@ -3,7 +3,7 @@
 mod agave;
 mod workloads;
 
-use crate::{clock, table};
+use crate::{clock::Times, table};
 use agave::Agave;
 use clap::Args;
 use eyre::{ensure, eyre};
@@ -15,11 +15,7 @@ use polity_types::{AccountId, B256, Resources};
 use serde::Serialize;
 use solana_account::{Account, ReadableAccount};
 use solana_program_runtime::vm::MEMORY_POOL;
-use std::{
-    num::NonZeroUsize,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use workloads::Workload;
 
 const SLOT: u64 = 1000;
@@ -67,24 +63,6 @@ struct Row {
     sequential: Times,
     parallel: Times,
     executions: usize,
-}
-
-#[derive(Clone, Copy, Serialize)]
-struct Times {
-    wall: Duration,
-    processor: Duration,
-}
-
-impl Times {
-    const LONGEST: Self = Self { wall: Duration::MAX, processor: Duration::MAX };
-
-    fn measure<T>(&mut self, run: impl FnOnce() -> T) -> T {
-        let start = Instant::now();
-        let (result, processor) = clock::process(run);
-        self.wall = self.wall.min(start.elapsed());
-        self.processor = self.processor.min(processor);
-        result
-    }
 }
 
 impl Solana {
