@@ -16,8 +16,8 @@ use polity_evm::{KIND, Unsigned};
 use polity_state::Changes;
 use polity_types::{AccountId, Event, MachineKind, Receipt};
 use redb::{
-    Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
-    backends::InMemoryBackend,
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
+    TableDefinition, backends::InMemoryBackend,
 };
 
 use super::{
@@ -55,6 +55,10 @@ const GENESIS_KEY: &str = "genesis";
 
 /// How many of the last blocks are kept decoded.
 const RECENT: usize = 128;
+
+/// The bytes of the database that are kept in memory. Blocks that are asked for often
+/// are kept decoded.
+const CACHE: usize = 64 << 20;
 
 /// Where blocks, receipts and the indexes to find them by are kept.
 pub struct Store {
@@ -144,8 +148,7 @@ impl Store {
     /// # Errors
     /// No memory.
     pub fn in_memory(identity: &Identity, guests: Guests) -> Result<Self, StoreError> {
-        let database =
-            Database::builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
+        let database = builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
         Self::with(database, false, identity, guests)
     }
 
@@ -154,7 +157,7 @@ impl Store {
     /// # Errors
     /// The file cannot be opened or is of another format or chain.
     pub fn open(path: &Path, identity: &Identity, guests: Guests) -> Result<Self, StoreError> {
-        Self::with(Database::create(path).map_err(failed)?, true, identity, guests)
+        Self::with(builder().create(path).map_err(failed)?, true, identity, guests)
     }
 
     fn with(
@@ -490,6 +493,12 @@ impl Store {
     ) -> Result<T, StoreError> {
         read(&self.database.begin_read().map_err(failed)?)
     }
+}
+
+fn builder() -> Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE);
+    builder
 }
 
 fn rows(block: &Block) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
