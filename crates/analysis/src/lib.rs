@@ -9,6 +9,7 @@
 pub mod abi;
 pub mod fuzz;
 mod rng;
+#[cfg(feature = "svm")]
 pub mod solana;
 
 pub use rng::Rng;

@@ -2,6 +2,7 @@
 //! what sequential execution gives, building what executing gives, and an execution depends on
 //! nothing but what its effects name.
 
+#![cfg(feature = "svm")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,5 +1,6 @@
 //! What was executed is remembered as long as it could be executed again, and no longer.
 
+#![cfg(feature = "svm")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,15 +1,18 @@
 //! `polity fuzz`.
 #![allow(clippy::float_arithmetic, reason = "times and rates are for people to read")]
+#![cfg_attr(
+    not(feature = "svm"),
+    allow(irrefutable_let_patterns, reason = "without Solana there is one kind of block")
+)]
 
 use crate::output;
 use alloy_primitives::keccak256;
 use clap::{Args, Subcommand, ValueEnum};
 use eyre::{Context, bail};
 use indicatif::ProgressBar;
-use polity_analysis::{
-    fuzz::{CHAIN_ID, Delayed, Delays, Difference, RandomBlock, Shrink, shrink},
-    solana::SolanaBlock,
-};
+use polity_analysis::fuzz::{CHAIN_ID, Delayed, Delays, Difference, RandomBlock, Shrink, shrink};
+#[cfg(feature = "svm")]
+use polity_analysis::solana::SolanaBlock;
 use polity_engine::{Block, BlockError, BlockOutput, Overlay, Parallel};
 use polity_kernel::Machines;
 use polity_replay::{
@@ -125,6 +128,7 @@ enum MachineName {
     /// Ethereum's.
     Evm,
     /// Solana's, with accounts credited from outside.
+    #[cfg(feature = "svm")]
     Svm,
 }
 
@@ -132,6 +136,7 @@ enum MachineName {
 enum Random {
     Ethereum(Box<RandomBlock>),
     /// Alone or mixed with Ethereum's transactions.
+    #[cfg(feature = "svm")]
     Solana(Box<SolanaBlock>),
 }
 
@@ -147,6 +152,7 @@ impl Random {
     fn seed(&self) -> u64 {
         match self {
             Self::Ethereum(block) => block.seed,
+            #[cfg(feature = "svm")]
             Self::Solana(block) => block.seed,
         }
     }
@@ -154,6 +160,7 @@ impl Random {
     fn parts(&self) -> Parts<'_> {
         let (machines, state, block, expected) = match self {
             Self::Ethereum(b) => (&b.machines, &b.state, &b.block, &b.expected),
+            #[cfg(feature = "svm")]
             Self::Solana(b) => (&b.machines, &b.state, &b.block, &b.expected),
         };
         Parts { machines, state, block, expected: expected.as_ref() }
@@ -165,6 +172,7 @@ impl Random {
             Self::Ethereum(block) => {
                 block.transactions.iter().map(|tx| format!("{:?}", tx.kind)).collect()
             }
+            #[cfg(feature = "svm")]
             Self::Solana(block) => block.transactions.iter().map(|tx| tx.name.clone()).collect(),
         }
     }
@@ -180,6 +188,7 @@ impl Shrink for Random {
     fn without(&self, dropped: Range<usize>) -> eyre::Result<Self> {
         Ok(match self {
             Self::Ethereum(block) => Self::Ethereum(Box::new(block.without(dropped)?)),
+            #[cfg(feature = "svm")]
             Self::Solana(block) => Self::Solana(Box::new(block.without(dropped)?)),
         })
     }
@@ -313,9 +322,10 @@ impl FuzzParallel {
 
     fn block(&self, seed: u64) -> eyre::Result<Random> {
         let most = self.transactions.get();
-        let mixed = self.machines.contains(&MachineName::Evm);
         let made = || format!("making the block of seed {seed}");
+        #[cfg(feature = "svm")]
         if self.machines.contains(&MachineName::Svm) {
+            let mixed = self.machines.contains(&MachineName::Evm);
             let block = SolanaBlock::new(seed, most, mixed).wrap_err_with(made)?;
             return Ok(Random::Solana(Box::new(block)));
         }
@@ -623,6 +633,7 @@ mod tests {
         let block = Random::Ethereum(Box::new(block));
         let differs = |block: &Random| match block {
             Random::Ethereum(block) => differs(block),
+            #[cfg(feature = "svm")]
             Random::Solana(_) => None,
         };
         let command = (4, String::new());

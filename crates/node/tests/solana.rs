@@ -8,8 +8,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use cluster::{Cluster, code, manual};
 use polity_node::config::Config;
 use serde_json::{Value, json};
+use solana_compute_budget_interface::ComputeBudgetInstruction;
 use solana_keypair::Keypair;
-use solana_message::{VersionedMessage, v0};
+use solana_message::{Message, VersionedMessage, v0};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
 use solana_transaction::versioned::VersionedTransaction;
@@ -109,6 +110,13 @@ fn refusals_have_the_codes_of_solana() {
     let poor = Keypair::new();
     let refused = send(&base64(&cluster.transfer(&poor, &to, 1)), in_base64.clone()).unwrap_err();
     assert_eq!(refused["data"]["err"], "AccountNotFound");
+
+    let limit = ComputeBudgetInstruction::set_compute_unit_limit(1000);
+    let hash = cluster.message(&payer, &to, 1).recent_blockhash;
+    let twice = Message::new_with_blockhash(&[limit.clone(), limit], Some(&payer.pubkey()), &hash);
+    let twice = VersionedTransaction::try_new(VersionedMessage::Legacy(twice), &[&payer]).unwrap();
+    let refused = send(&base64(&twice), in_base64.clone()).unwrap_err();
+    assert_eq!(refused["data"]["err"], json!({ "DuplicateInstruction": 1 }));
 
     let mut forged = cluster.transfer(&payer, &to, 1);
     forged.signatures[0] = solana_signature::Signature::from([7; 64]);

@@ -1,6 +1,7 @@
 //! Solana's machine beside agave's own transaction processor: whatever is executed by both comes out
 //! alike, to the compute unit and to the lamport.
 
+#![cfg(feature = "svm")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -118,6 +118,11 @@ impl Transaction {
         self.waiver
     }
 
+    /// Why no block takes it, whatever the state is: it asks for limits that cannot be.
+    pub fn refusal(&self) -> Option<TransactionError> {
+        self.limits().err()
+    }
+
     /// What it asks for, if it asks rightly.
     pub(crate) fn limits(&self) -> Result<&Limits, TransactionError> {
         self.limits.as_ref().map_err(Clone::clone)

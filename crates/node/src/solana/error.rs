@@ -1,6 +1,7 @@
 //! What goes wrong, with the codes of Solana's nodes.
 
-use polity_kernel::Invalid;
+use polity_kernel::{Decoded, Invalid};
+use polity_svm::Transaction;
 use serde_json::{Value, json};
 use solana_transaction_error::TransactionError;
 use solana_transaction_status::EncodeError;
@@ -73,13 +74,15 @@ pub(super) fn invalid(text: impl std::fmt::Display) -> RpcError {
 }
 
 /// Why a block does not take a transaction, in Solana's words.
-pub(super) fn refusal(invalid: &Invalid) -> TransactionError {
+pub(super) fn refusal(invalid: &Invalid, decoded: &Decoded) -> TransactionError {
     match invalid.code {
         // Who pays is the first of the accounts.
         "InsufficientFundsForRent" => {
             TransactionError::InsufficientFundsForRent { account_index: 0 }
         }
-        code => serde_json::from_value(Value::String(code.into()))
-            .unwrap_or(TransactionError::SanitizeFailure),
+        code => serde_json::from_value(Value::String(code.into())).unwrap_or_else(|_| {
+            let of_its_own = decoded.payload().and_then(Transaction::refusal);
+            of_its_own.unwrap_or(TransactionError::SanitizeFailure)
+        }),
     }
 }

@@ -119,7 +119,9 @@ pub(super) fn run(
                 .ok_or_else(|| RpcError::internal(&"the transaction left no record"))?;
             (record, Balances::stored(&trial.supplement)?)
         }
-        Executed::Invalid { invalid, .. } => return Ok(refused(error::refusal(invalid), show)),
+        Executed::Invalid { invalid, .. } => {
+            return Ok(refused(error::refusal(invalid, decoded), show));
+        }
     };
     let accounts = show.accounts.map(|(addresses, encoding)| {
         let one = |address: &Pubkey| {
