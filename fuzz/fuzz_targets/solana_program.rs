@@ -31,10 +31,9 @@ fuzz_target!(|data: &[u8]| {
     let mut state = Overlay::empty();
     state.insert_account(account(&PAYER), Some(record(1_000_000_000, None)));
     for (address, held) in deployed(&PROGRAM, &loader, elf, 1, None) {
-        let Stored { slots, code } = Stored::new(&held);
-        let reference = code.as_ref().map(|(reference, _)| *reference);
+        let Stored { record, slots, code } = Stored::new(&held);
         let id = account(&address);
-        state.insert_account(id, Some(record(held.lamports(), reference)));
+        state.insert_account(id, record);
         if let Some((reference, bytes)) = code {
             state.insert_code(reference.hash, Arc::new(Code::new(bytes)));
         }

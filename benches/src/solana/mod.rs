@@ -8,14 +8,15 @@ use agave::Agave;
 use clap::Args;
 use eyre::{ensure, eyre};
 use litesvm::LiteSVM;
+use polity_analysis::solana::world::put;
 use polity_engine::{Block, Overlay, Parallel, Sequential};
-use polity_kernel::{BlockContext, Code, Machine, Machines};
-use polity_svm::{BlockInput, KIND, Record, Stored, Svm, account, blockhash, record};
+use polity_kernel::{BlockContext, Machine, Machines};
+use polity_svm::{BlockInput, KIND, Record, Stored, Svm, blockhash};
 use polity_types::{AccountId, B256, Resources};
 use serde::Serialize;
 use solana_account::{Account, ReadableAccount};
 use solana_program_runtime::vm::MEMORY_POOL;
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, time::Duration};
 use workloads::Workload;
 
 const SLOT: u64 = 1000;
@@ -164,16 +165,7 @@ fn alone<T: Send>(run: impl FnOnce() -> T + Send) -> T {
 fn state(workload: &Workload) -> Overlay<'static> {
     let mut state = Overlay::empty();
     for (address, shared) in &workload.accounts {
-        let id = account(address);
-        let Stored { slots, code } = Stored::new(shared);
-        let reference = code.as_ref().map(|(reference, _)| *reference);
-        state.insert_account(id, Some(record(shared.lamports(), reference)));
-        if let Some((reference, bytes)) = code {
-            state.insert_code(reference.hash, Arc::new(Code::new(bytes)));
-        }
-        for (key, value) in slots {
-            state.insert_slot(id, key, value);
-        }
+        put(&mut state, address, Stored::new(shared));
     }
     state
 }

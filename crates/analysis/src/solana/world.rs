@@ -288,19 +288,12 @@ impl World {
     /// The state with these accounts.
     pub fn lay_over(&self, state: &mut Overlay<'_>) {
         for (address, account) in &self.accounts {
-            let id = polity_svm::account(address);
-            let Stored { slots, code } = Stored::new(account);
-            let reference = code.as_ref().map(|(reference, _)| *reference);
-            let mut record = polity_svm::record(account.lamports(), reference);
-            let extra = self.extra.get(address).copied().unwrap_or_default();
-            record.balance = record.balance.saturating_add(extra);
-            state.insert_account(id, Some(record));
-            if let Some((reference, bytes)) = code {
-                state.insert_code(reference.hash, Arc::new(Code::new(bytes)));
+            let mut stored = Stored::new(account);
+            if let Some(extra) = self.extra.get(address) {
+                let record = stored.record.get_or_insert_default();
+                record.balance = record.balance.saturating_add(*extra);
             }
-            for (key, value) in slots {
-                state.insert_slot(id, key, value);
-            }
+            put(state, address, stored);
         }
         for (address, extra) in &self.extra {
             if !self.accounts.contains_key(address) && !extra.is_zero() {
@@ -309,6 +302,18 @@ impl World {
                 state.insert_account(polity_svm::account(address), Some(record));
             }
         }
+    }
+}
+
+/// Puts an account into a state in which there is none at the address.
+pub fn put(state: &mut Overlay<'_>, address: &Pubkey, stored: Stored) {
+    let id = polity_svm::account(address);
+    state.insert_account(id, stored.record);
+    if let Some((reference, bytes)) = stored.code {
+        state.insert_code(reference.hash, Arc::new(Code::new(bytes)));
+    }
+    for (key, value) in stored.slots {
+        state.insert_slot(id, key, value);
     }
 }
 

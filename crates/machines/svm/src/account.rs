@@ -180,9 +180,11 @@ pub(crate) fn code_hash(code: &[u8]) -> B256 {
     B256::new(Sha256::digest(code).into())
 }
 
-/// The slots and the code of an account.
+/// An account as it lies in cells.
 #[derive(Clone, Debug, Default)]
 pub struct Stored {
+    /// Its record; `None` where it is not there.
+    pub record: Option<AccountRecord>,
     /// All slots that are not empty.
     pub slots: Vec<(LocalKey, Value)>,
     /// The executable, if the account holds one.
@@ -196,7 +198,9 @@ impl Stored {
             return Self::default();
         }
         let Changes { slots, code } = changes(&AccountSharedData::default(), account);
-        Self { slots, code: code.flatten() }
+        let code = code.flatten();
+        let reference = code.as_ref().map(|(reference, _)| *reference);
+        Self { record: Some(record(account.lamports(), reference)), slots, code }
     }
 }
 
@@ -329,6 +333,11 @@ impl Cells for OfView<'_> {
         let code = self.0.account(&account)?.and_then(|record| record.code);
         code.map(|code| self.0.code(&code.hash)).transpose()
     }
+}
+
+/// The program that owns an account with this head; `None` where it is no head.
+pub fn owner(head: &Value) -> Option<Pubkey> {
+    Head::parse(head).map(|head| head.owner)
 }
 
 /// The account at an address as a view shows it; `None` where it has no lamports.

@@ -31,11 +31,32 @@ pub const MAX_ANCESTORS: usize = 512;
 /// Lamports per signature.
 pub const LAMPORTS_PER_SIGNATURE: u64 = 5000;
 
+/// The sysvars that a block has an account of.
+pub const SYSVARS: [Pubkey; 8] = [
+    sysvar::clock::ID,
+    sysvar::rent::ID,
+    sysvar::epoch_schedule::ID,
+    sysvar::epoch_rewards::ID,
+    sysvar::last_restart_slot::ID,
+    sysvar::slot_hashes::ID,
+    sysvar::stake_history::ID,
+    sysvar::recent_blockhashes::ID,
+];
+
 /// What the Solana machine needs of a block beside what every machine knows.
 #[derive(Clone, Debug, Default)]
 pub struct BlockInput {
     /// The hashes of the ancestors, that of the parent first.
     pub ancestors: Arc<[B256]>,
+}
+
+impl BlockInput {
+    /// A block's context with the input.
+    #[must_use]
+    pub fn in_context(self, mut context: BlockContext) -> BlockContext {
+        context.inputs = context.inputs.with(KIND, self);
+        context
+    }
 }
 
 /// What is the same for all transactions of a block.
@@ -188,23 +209,8 @@ pub fn sysvar_account(
     block: &BlockContext,
     address: &Pubkey,
 ) -> Result<Option<AccountSharedData>, Halt> {
-    if !is_sysvar(address) {
+    if !SYSVARS.contains(address) {
         return Ok(None);
     }
     Ok(Environments::default().of(block)?.account(address).cloned())
-}
-
-/// Whether a block has an account of its own at the address.
-pub(crate) fn is_sysvar(address: &Pubkey) -> bool {
-    [
-        sysvar::clock::ID,
-        sysvar::rent::ID,
-        sysvar::epoch_schedule::ID,
-        sysvar::epoch_rewards::ID,
-        sysvar::last_restart_slot::ID,
-        sysvar::slot_hashes::ID,
-        sysvar::stake_history::ID,
-        sysvar::recent_blockhashes::ID,
-    ]
-    .contains(address)
 }

@@ -7,7 +7,7 @@ use crate::{
     features::runtime_features,
     fees::{self, RentState},
     heaps,
-    load::{Loaded, OfHost},
+    load::{ACCOUNT_BASE_SIZE, Loaded, OfHost},
     nonce,
     precompiles::Precompiles,
     program::{self, Runtime},
@@ -39,9 +39,6 @@ use solana_svm_transaction::svm_message::SVMStaticMessage;
 use solana_transaction_context::transaction::{ExecutionRecord, TransactionContext};
 use solana_transaction_error::TransactionError;
 use std::{borrow::Cow, rc::Rc};
-
-/// What every account counts beside its data (SIMD-0186).
-const ACCOUNT_BASE_SIZE: usize = 64;
 
 /// What every look-up table counts (SIMD-0186).
 const LOOKUP_TABLE_SIZE: usize = 8248;
@@ -327,9 +324,8 @@ impl Accounts {
                 additional.push(address);
             }
         }
-        for (program, _) in message.program_instructions_iter() {
-            let index = keys.iter().position(|key| key == program);
-            let loaded = index.and_then(|index| self.loaded.get(index));
+        for instruction in message.instructions() {
+            let loaded = self.loaded.get(usize::from(instruction.program_id_index));
             let loaded = loaded.filter(|loaded| loaded.exists());
             let owner = loaded.ok_or(TransactionError::ProgramAccountNotFound)?.account.owner();
             if !native_loader::check_id(owner) && !program::is_loader(owner) {

@@ -29,9 +29,11 @@ mod status;
 mod transaction;
 mod transfer;
 
-pub use account::{PAGE, Stored, head_key, read_account, record};
+pub use account::{PAGE, Stored, head_key, owner, read_account, record};
 pub use address::{KIND, account, address, blockhash};
-pub use block::{BlockInput, LAMPORTS_PER_SIGNATURE, MAX_AGE, MAX_ANCESTORS, sysvar_account};
+pub use block::{
+    BlockInput, LAMPORTS_PER_SIGNATURE, MAX_AGE, MAX_ANCESTORS, SYSVARS, sysvar_account,
+};
 pub use features::features;
 pub use lamports::{BASE_UNITS_PER_LAMPORT, base_units, lamports};
 pub use machine::{MAX_BLOCK_UNITS, Svm};

@@ -12,6 +12,9 @@ use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_pubkey::Pubkey;
 use std::sync::Arc;
 
+/// What every account counts beside its data (SIMD-0186).
+pub(crate) const ACCOUNT_BASE_SIZE: usize = 64;
+
 /// The cells that a transaction sees. Reading them is relying on them.
 pub(crate) struct OfHost<'a>(pub(crate) &'a mut dyn Host);
 

@@ -1,7 +1,7 @@
 use crate::{
     KIND,
     account::code_hash,
-    block::{BlockInput, Environments},
+    block::Environments,
     executor::{Failure, execute, invalid},
     status,
     transaction::{Transaction, decode},
@@ -126,15 +126,5 @@ impl Machine for Svm {
     ) -> Result<EndOfBlock, Halt> {
         status::enlist(host, outputs)?;
         Ok(EndOfBlock::default())
-    }
-}
-
-/// The context's input for this machine.
-impl BlockInput {
-    /// A block's context with the input.
-    #[must_use]
-    pub fn in_context(self, mut context: BlockContext) -> BlockContext {
-        context.inputs = context.inputs.with(KIND, self);
-        context
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     base_units,
     block::Environment,
     lamports::{exactly, lamports},
-    load::OfHost,
+    load::{ACCOUNT_BASE_SIZE, OfHost, move_lamports},
     record::Record,
     transaction::{Fee, Limits},
 };
@@ -23,9 +23,6 @@ use solana_sdk_ids::{compute_budget, system_program};
 
 /// Compute units of an instruction of a program that is built in.
 const UNITS: u64 = 150;
-
-/// What every account counts beside its data (SIMD-0186).
-const ACCOUNT_BASE_SIZE: usize = 64;
 
 /// Lamports that go from one of a transaction's accounts to another.
 #[derive(Clone, Copy, Debug)]
@@ -236,6 +233,6 @@ impl Party {
             (base_units(self.least), most.hi)
         };
         host.rely_balance(self.handle, lo, hi)?;
-        crate::load::move_lamports(host, self.handle, self.before, self.now)
+        move_lamports(host, self.handle, self.before, self.now)
     }
 }

@@ -10,7 +10,7 @@ use polity_kernel::{
 use polity_state::{Changes, StateError};
 use polity_svm::{BlockInput, KIND, MAX_AGE, Record, Stored, Svm, Unsigned};
 use polity_types::{AccountId, MachineKind};
-use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
+use solana_account::{AccountSharedData, WritableAccount};
 use solana_pubkey::Pubkey;
 
 use super::{FAUCET_LAMPORTS, SolanaAccounts, faucet, meta};
@@ -57,14 +57,12 @@ pub(super) fn set_account(
     account: &AccountSharedData,
 ) -> Result<(), StateError> {
     let id = polity_svm::account(address);
-    let Stored { slots, code } = Stored::new(account);
+    let Stored { record, slots, code } = Stored::new(account);
     changes.reset(id);
-    let reference = code.as_ref().map(|(reference, _)| *reference);
     if let Some((reference, bytes)) = code {
         changes.set_code(reference.hash, bytes);
     }
-    let is_there = account.lamports() > 0;
-    changes.set_account(id, is_there.then(|| polity_svm::record(account.lamports(), reference)));
+    changes.set_account(id, record);
     slots.into_iter().try_for_each(|(key, value)| changes.set_slot(id, key, value))
 }
 

@@ -12,7 +12,6 @@ use std::{
 use alloy_primitives::B256;
 use polity_state::Changes;
 use polity_svm::{KIND, head_key};
-use polity_types::Value;
 use polity_verify::{Cell, Key};
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_pubkey::Pubkey;
@@ -82,7 +81,9 @@ impl Solana {
                 (Key::Slot(id, slot), Cell::Slot(value))
                     if id.machine == KIND && *slot == head_key() =>
                 {
-                    owners.extend(owner(&value).map(|owner| (polity_svm::address(id), owner)));
+                    owners.extend(
+                        polity_svm::owner(&value).map(|owner| (polity_svm::address(id), owner)),
+                    );
                 }
                 _ => {}
             }
@@ -95,12 +96,6 @@ impl Solana {
         *last = Some(Scan { block, edits: edits.clone(), owned: owned.clone() });
         Ok(owned)
     }
-}
-
-/// The owner that an account's head begins with.
-fn owner(head: &Value) -> Option<Pubkey> {
-    let Value::Bytes(bytes) = head else { return None };
-    bytes.first_chunk().map(|owner| Pubkey::new_from_array(*owner))
 }
 
 fn read<'a>(

@@ -13,6 +13,7 @@ use crate::{
         },
     },
 };
+use polity_svm::SYSVARS;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_loader_v3_interface::{instruction as loader, state::UpgradeableLoaderState};
 use solana_pubkey::Pubkey;
@@ -102,17 +103,8 @@ pub(super) fn probe(kind: Kind, rng: &mut Rng, rich: usize) -> Draft {
 }
 
 fn sysvar_of(rng: &mut Rng) -> Instruction {
-    let all = [
-        sysvar::clock::ID,
-        sysvar::rent::ID,
-        sysvar::epoch_schedule::ID,
-        sysvar::epoch_rewards::ID,
-        sysvar::last_restart_slot::ID,
-        sysvar::slot_hashes::ID,
-        sysvar::stake_history::ID,
-        sysvar::recent_blockhashes::ID,
-        sysvar::slot_history::ID,
-    ];
+    let mut all = SYSVARS.to_vec();
+    all.push(sysvar::slot_history::ID);
     let id = rng.pick(&all).copied().unwrap_or_default();
     let offset = (rng.below(64) as u64).to_le_bytes();
     let data = [id.as_ref(), &offset, &[rng.below(64) as u8]].concat();

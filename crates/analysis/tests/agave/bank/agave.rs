@@ -2,7 +2,7 @@
 //! limits, fees, and the accounts after a transaction.
 
 use polity_kernel::BlockContext;
-use polity_svm::{Svm, features, sysvar_account};
+use polity_svm::{SYSVARS, Svm, features, sysvar_account};
 use solana_account::{AccountSharedData, ReadableAccount};
 use solana_address_lookup_table_interface::{error::AddressLookupError, state::AddressLookupTable};
 use solana_compute_budget_instruction::compute_budget_instruction_details::ComputeBudgetInstructionDetails;
@@ -146,17 +146,7 @@ impl Agave {
         self.processor = self.processor.new_from(block.number, 0);
         self.slot = block.number;
         self.recent = recent;
-        let sysvars = [
-            solana_sdk_ids::sysvar::clock::ID,
-            solana_sdk_ids::sysvar::rent::ID,
-            solana_sdk_ids::sysvar::epoch_schedule::ID,
-            solana_sdk_ids::sysvar::epoch_rewards::ID,
-            solana_sdk_ids::sysvar::last_restart_slot::ID,
-            solana_sdk_ids::sysvar::slot_hashes::ID,
-            solana_sdk_ids::sysvar::stake_history::ID,
-            solana_sdk_ids::sysvar::recent_blockhashes::ID,
-        ];
-        for id in sysvars {
+        for id in SYSVARS {
             let account = sysvar_account(block, &id).unwrap().unwrap();
             self.store.0.insert(id, (account, self.slot));
         }

@@ -4,7 +4,7 @@
 use super::agave::Done;
 use litesvm::{LiteSVM, types::TransactionMetadata};
 use polity_kernel::BlockContext;
-use polity_svm::sysvar_account;
+use polity_svm::{SYSVARS, sysvar_account};
 use solana_account::{Account, AccountSharedData};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{
@@ -32,16 +32,7 @@ impl Lite {
 
     /// Goes to a block.
     pub(crate) fn enter(&mut self, block: &BlockContext) {
-        for id in [
-            sysvar::clock::ID,
-            sysvar::rent::ID,
-            sysvar::epoch_schedule::ID,
-            sysvar::epoch_rewards::ID,
-            sysvar::last_restart_slot::ID,
-            sysvar::slot_hashes::ID,
-            sysvar::stake_history::ID,
-            sysvar::recent_blockhashes::ID,
-        ] {
+        for id in SYSVARS {
             let account = sysvar_account(block, &id).unwrap().unwrap();
             self.theirs.set_account(id, account.into()).unwrap();
         }
