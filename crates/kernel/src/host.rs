@@ -1,4 +1,4 @@
-use crate::{BlockContext, Call, Checkpoint, Code, Halt, Outcome};
+use crate::{BlockContext, Call, Checkpoint, Code, Halt, Ledger, Outcome};
 use alloc::{boxed::Box, sync::Arc};
 use core::any::Any;
 use polity_types::{
@@ -45,8 +45,9 @@ pub trait Session: Any {
 /// reliance, or parallel execution will differ from sequential.
 ///
 /// **Borders.** Cells of an account are written, and its balance debited, only
-/// by the machine whose address space it is in; anyone may credit.
-pub trait Host {
+/// by the machine whose address space it is in, or where it delegated that to the
+/// current frame ([`Call::delegate`]); anyone may credit.
+pub trait Host: Ledger {
     /// The block that is being executed.
     fn block(&self) -> &BlockContext;
 
@@ -144,6 +145,21 @@ pub trait Host {
 
     /// Creates an amount that is credited. Only at a block's begin and end.
     fn mint(&mut self, amount: U256) -> Result<(), Halt>;
+
+    /// Makes an account of the machine's address space an alias: another name of
+    /// `target`, which is another machine's, or an asset's. What the account held is
+    /// from then on the target's. Does nothing where it is that already.
+    fn alias(&mut self, account: Account, target: &AccountId) -> Result<(), Halt>;
+
+    /// Which account this one is an alias of, if it is one. Relies on the code.
+    fn aliased(&mut self, account: Account) -> Result<Option<AccountId>, Halt>;
+
+    /// Forbids, until the current frame of the kernel ends, or takes back, that the
+    /// account is called once more while it waits for another machine's answer.
+    fn lock(&mut self, account: &AccountId, locked: bool);
+
+    /// Whether a frame around the current one has forbidden to call the account.
+    fn is_locked(&self, account: &AccountId) -> bool;
 
     /// Emits an event.
     fn emit(&mut self, event: Event) -> Result<(), Halt>;

@@ -1,6 +1,6 @@
 use crate::{
     Account, BlockContext, Call, Code, Decoded, EndOfBlock, Executed, Halt, Host, Invalid, Machine,
-    Machines, Outcome, Session, Transacted, TransactionOutput, View,
+    Machines, Outcome, Session, Transacted, TransactionOutput, View, alias,
     journal::{Journal, Mark},
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
@@ -75,8 +75,9 @@ impl Scratch {
 
 struct Frame {
     machine: MachineKind,
-    account: Option<AccountId>,
     read_only: bool,
+    /// The account that may be spent from although it is another machine's.
+    delegated: Option<AccountId>,
     /// What the frame may use, and what had been used when it was opened.
     limit: Resources,
     before: Resources,
@@ -93,6 +94,9 @@ pub struct Kernel<'a> {
     journal: &'a mut Journal,
     frames: &'a mut Vec<Frame>,
     sessions: &'a mut Vec<(MachineKind, Option<Box<dyn Session>>)>,
+    /// Accounts that may not be called, with the number of frames there were when
+    /// that was said.
+    locks: Vec<(usize, AccountId)>,
     /// Stands in for the session where no machine runs.
     no_session: Option<Box<dyn Session>>,
 }
@@ -122,6 +126,7 @@ impl<'a> Kernel<'a> {
             journal,
             frames,
             sessions,
+            locks: Vec::new(),
             no_session: None,
         }
     }
@@ -187,8 +192,8 @@ impl<'a> Kernel<'a> {
         let machine = self.machine(kind)?;
         self.frames.push(Frame {
             machine: kind,
-            account: None,
             read_only: false,
+            delegated: None,
             limit,
             before: self.used,
         });
@@ -221,7 +226,7 @@ impl<'a> Kernel<'a> {
         Ok(effects)
     }
 
-    fn current(&self) -> MachineKind {
+    pub(crate) fn current(&self) -> MachineKind {
         self.frames.last().map_or(MachineKind::KERNEL, |frame| frame.machine)
     }
 
@@ -229,7 +234,10 @@ impl<'a> Kernel<'a> {
     /// in a read-only frame.
     fn guard(&self, account: Account) -> Result<(), Halt> {
         self.guard_read_only()?;
-        let owner = self.journal.owner(account.0)?;
+        self.guard_owner(self.journal.owner(account.0)?)
+    }
+
+    fn guard_owner(&self, owner: MachineKind) -> Result<(), Halt> {
         if owner == self.current() {
             return Ok(());
         }
@@ -239,7 +247,36 @@ impl<'a> Kernel<'a> {
         )))
     }
 
-    fn guard_read_only(&self) -> Result<(), Halt> {
+    /// Refuses to issue in the name of another machine's account.
+    pub(crate) fn guard_issuer(&self, issuer: &AccountId) -> Result<(), Halt> {
+        self.guard_read_only()?;
+        self.guard_owner(issuer.machine)
+    }
+
+    /// Whether the current machine may spend what the account holds.
+    pub(crate) fn may_spend(&self, account: &AccountId) -> bool {
+        let frame = self.frames.last();
+        frame.is_some_and(|frame| {
+            frame.machine == account.machine || frame.delegated.as_ref() == Some(account)
+        })
+    }
+
+    /// Takes from a balance, whoever's it is.
+    pub(crate) fn take(&mut self, account: Account, amount: U256) -> Result<bool, Halt> {
+        self.journal.debit(account.0, amount)
+    }
+
+    /// Writes a cell of the kernel's own address space.
+    pub(crate) fn write_own(
+        &mut self,
+        account: Account,
+        key: &LocalKey,
+        value: Value,
+    ) -> Result<(), Halt> {
+        self.journal.write(account.0, key, value)
+    }
+
+    pub(crate) fn guard_read_only(&self) -> Result<(), Halt> {
         if self.is_read_only() {
             return Err(Halt::Fault(format!(
                 "machine {} changes the state in a read-only frame",
@@ -249,17 +286,29 @@ impl<'a> Kernel<'a> {
         Ok(())
     }
 
+    /// What a unit of the current machine's gas stands for.
+    fn unit(&self) -> u64 {
+        self.machines.get(self.current()).map_or(1, Machine::unit)
+    }
+
     /// Moves the value, opens the callee's frame and runs the callee's machine.
-    fn run_call(&mut self, call: Call) -> Result<Outcome, Halt> {
-        let target = self.account(&call.target)?;
+    fn run_call(&mut self, mut call: Call) -> Result<Outcome, Halt> {
+        let mut target = self.account(&call.target)?;
+        if let Some(id) = self.aliased(target)? {
+            call.target = id;
+            target = self.account(&id)?;
+        }
+        if self.locks.iter().any(|(_, locked)| *locked == call.target) {
+            return Ok(Outcome::failed("Reentrant"));
+        }
         let code = self.journal.rely_code(target.0)?;
         let kind = code.map_or(call.target.machine, |code| code.machine);
         if !call.value.is_zero() {
             if call.read_only {
                 return Ok(Outcome::failed("ValueInReadOnlyCall"));
             }
-            let caller = self.account(&call.caller)?;
-            if !self.journal.debit(caller.0, call.value)? {
+            let payer = self.account(&call.payer)?;
+            if !self.journal.debit(payer.0, call.value)? {
                 return Ok(Outcome::failed("InsufficientBalance"));
             }
             self.journal.credit(target.0, call.value)?;
@@ -267,20 +316,45 @@ impl<'a> Kernel<'a> {
         let Some(machine) = self.machines.get(kind) else {
             return Ok(Outcome::failed("NoMachineForTarget"));
         };
+        // Each machine counts in its own gas.
+        let (outer, inner) = (self.unit(), machine.unit());
+        call.limit.compute = scale(call.limit.compute, outer, inner, false);
+        let used = core::mem::take(&mut self.used.compute);
         self.frames.push(Frame {
             machine: kind,
-            account: Some(call.target),
             read_only: call.read_only,
+            delegated: call.delegate.then_some(call.caller),
             limit: call.limit,
             before: self.used,
         });
-        let outcome = self.charge(Meter::Frames, 1).and_then(|()| machine.call(call, self));
+        let entered = self
+            .charge(Meter::Frames, 1)
+            .and_then(|()| self.charge(Meter::Compute, machine.entry()));
+        let outcome = entered.and_then(|()| {
+            call.limit = self.left();
+            machine.call(call, self)
+        });
+        self.locks.retain(|(frames, _)| *frames < self.frames.len());
         self.frames.pop();
+        let spent = core::mem::replace(&mut self.used.compute, used);
+        // What it may use at most was counted out of what is left here.
+        let _ = self.charge(Meter::Compute, scale(spent, inner, outer, true));
         match outcome {
             Err(Halt::Exhausted(meter)) => Ok(Outcome::failed(&format!("OutOf:{}", meter.name()))),
             other => other,
         }
     }
+}
+
+/// An amount of gas whose unit is `from`, in gas whose unit is `to`. What has no limit
+/// has none in any unit.
+fn scale(gas: u64, from: u64, to: u64, up: bool) -> u64 {
+    if gas == u64::MAX || from == to {
+        return gas;
+    }
+    let (work, to) = (u128::from(gas) * u128::from(from), u128::from(to.max(1)));
+    let scaled = if up { work.div_ceil(to) } else { work / to };
+    u64::try_from(scaled).unwrap_or(u64::MAX)
 }
 
 fn beyond_limit(meter: Meter) -> Invalid {
@@ -428,7 +502,11 @@ impl Host for Kernel<'_> {
     }
 
     fn debit(&mut self, account: Account, amount: U256) -> Result<bool, Halt> {
-        self.guard(account)?;
+        self.guard_read_only()?;
+        let id = self.journal.get(account.0)?.id;
+        if !self.may_spend(&id) {
+            self.guard_owner(id.machine)?;
+        }
         self.journal.debit(account.0, amount)
     }
 
@@ -460,6 +538,51 @@ impl Host for Kernel<'_> {
         self.guard_read_only()?;
         self.journal.mint(amount);
         Ok(())
+    }
+
+    fn alias(&mut self, account: Account, target: &AccountId) -> Result<(), Halt> {
+        self.guard(account)?;
+        let id = self.journal.get(account.0)?.id;
+        if target.machine == id.machine {
+            return Err(Halt::Fault(format!("{id} would be an alias of {target}, a neighbour")));
+        }
+        let (reference, bytes) = alias::code(target);
+        match self.journal.rely_code(account.0)? {
+            Some(known) if known == reference => return Ok(()),
+            Some(_) => return Err(Halt::Fault(format!("{id} has a code and can be no alias"))),
+            None => {}
+        }
+        let held = self.journal.balance(account.0)?;
+        if !held.is_zero() {
+            let target = self.account(target)?;
+            self.journal.debit(account.0, held)?;
+            self.journal.credit(target.0, held)?;
+        }
+        self.journal.set_code(account.0, Some((reference, Arc::new(Code::new(bytes)))))
+    }
+
+    fn aliased(&mut self, account: Account) -> Result<Option<AccountId>, Halt> {
+        match self.journal.rely_code(account.0)? {
+            Some(code) if code.machine == MachineKind::KERNEL => {
+                let code = self.code_by_hash(&code.hash)?;
+                let damaged = || Halt::Fault("a code of the kernel's is no alias's".into());
+                alias::target(code.bytes()).map(Some).ok_or_else(damaged)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn lock(&mut self, account: &AccountId, locked: bool) {
+        let frames = self.frames.len();
+        self.locks.retain(|lock| *lock != (frames, *account));
+        if locked {
+            self.locks.push((frames, *account));
+        }
+    }
+
+    fn is_locked(&self, account: &AccountId) -> bool {
+        let around = |frames: usize| frames < self.frames.len();
+        self.locks.iter().any(|(frames, locked)| around(*frames) && locked == account)
     }
 
     fn emit(&mut self, event: Event) -> Result<(), Halt> {
@@ -512,14 +635,13 @@ impl Host for Kernel<'_> {
             return Ok(Outcome::failed("CallDepth"));
         }
         // Neither the caller's account nor its rights can be made up.
-        if let Some(Frame { account: Some(account), .. }) = self.frames.last() {
-            call.caller = *account;
-        } else if call.caller.machine != self.current() {
-            return Err(Halt::Fault(format!(
-                "machine {} calls in the name of {}",
-                self.current(),
-                call.caller
-            )));
+        for account in [&call.caller, &call.payer] {
+            if account.machine != self.current() {
+                return Err(Halt::Fault(format!(
+                    "machine {} calls in the name of {account}",
+                    self.current()
+                )));
+            }
         }
         call.read_only |= self.is_read_only();
         call.limit = call.limit.min(&self.left());

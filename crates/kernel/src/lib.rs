@@ -17,6 +17,8 @@
 
 extern crate alloc;
 
+pub mod alias;
+mod assets;
 mod block;
 mod call;
 mod halt;
@@ -24,6 +26,7 @@ mod host;
 mod index;
 mod journal;
 mod kernel;
+mod ledger;
 mod machine;
 mod machines;
 mod view;
@@ -33,6 +36,7 @@ pub use call::{Call, Outcome};
 pub use halt::{Halt, Invalid};
 pub use host::{Account, Host, Session};
 pub use kernel::{Checkpoint, Kernel, MAX_DEPTH, Phase, Scratch};
+pub use ledger::{Ledger, LedgerError, MAX_NAME, Settled, holding_key};
 pub use machine::{
     DecodeError, Decoded, EndOfBlock, Executed, Hint, Machine, Totals, Transacted,
     TransactionOutput,

@@ -21,6 +21,18 @@ pub trait Machine: Send + Sync {
     /// after what the machine's earlier transactions used.
     fn admit(&self, tx: &Decoded, used: &Totals, block: &BlockContext) -> Result<(), Invalid>;
 
+    /// What one unit of its gas stands for, in picoseconds of work: by these, gas
+    /// of one machine is counted in that of another where one calls the other.
+    fn unit(&self) -> u64 {
+        1000
+    }
+
+    /// What it costs to enter the machine from another, in its own gas, beside what
+    /// the callee then does.
+    fn entry(&self) -> u64 {
+        0
+    }
+
     /// The hash by which accounts refer to this code.
     fn code_hash(&self, code: &[u8]) -> B256;
 

@@ -1,6 +1,6 @@
-use crate::Machine;
+use crate::{Machine, alias};
 use alloc::{sync::Arc, vec::Vec};
-use polity_types::MachineKind;
+use polity_types::{B256, MachineKind};
 
 /// The machines of a chain, in the order of registration.
 #[derive(Clone, Default)]
@@ -35,6 +35,20 @@ impl Machines {
     /// The machine with this kind.
     pub fn get(&self, kind: MachineKind) -> Option<&dyn Machine> {
         self.iter().find(|machine| machine.kind() == kind)
+    }
+
+    /// The hash by which accounts refer to a code of this kind: one of a machine, or an
+    /// alias, which is the kernel's. `None` where no such machine is registered.
+    pub fn code_hash(&self, kind: MachineKind, code: &[u8]) -> Option<B256> {
+        if kind == MachineKind::KERNEL {
+            return Some(alias::hash(code));
+        }
+        self.get(kind).map(|machine| machine.code_hash(code))
+    }
+
+    /// The kinds of code that there are: every machine's, and the kernel's own.
+    pub fn kinds(&self) -> impl Iterator<Item = MachineKind> {
+        self.iter().map(Machine::kind).chain([MachineKind::KERNEL])
     }
 
     /// All machines, in the order of registration.

@@ -338,8 +338,8 @@ impl Import<'_> {
     fn code(&mut self, hash: B256, code: &[u8]) -> Result<(), SnapshotError> {
         let wanted = self.codes.remove(&hash).ok_or(SnapshotError::WrongCode(hash))?;
         for kind in wanted {
-            let machine = self.machines.get(kind).ok_or(SnapshotError::UnknownMachine(kind))?;
-            if machine.code_hash(code) != hash {
+            let found = self.machines.code_hash(kind, code);
+            if found.ok_or(SnapshotError::UnknownMachine(kind))? != hash {
                 return Err(SnapshotError::WrongCode(hash));
             }
         }

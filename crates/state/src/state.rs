@@ -5,7 +5,7 @@ use std::{
 };
 
 use polity_engine::{Block, BlockError, BlockOutput, Sequential};
-use polity_kernel::{Machine, Machines};
+use polity_kernel::Machines;
 use polity_types::{B256, Bytes};
 use polity_verify::{Claim, Key, Owner, Path, Proof, Trie};
 
@@ -323,11 +323,12 @@ impl State {
                 }
             }
             let codes = asked.codes.into_iter().map(|(hash, code)| {
-                let runs = |machine: &&dyn Machine| machine.code_hash(&code) == hash;
-                let machine = machines.iter().find(runs).ok_or_else(|| {
+                let mut kinds = machines.kinds();
+                let kind = kinds.find(|kind| machines.code_hash(*kind, &code) == Some(hash));
+                let kind = kind.ok_or_else(|| {
                     StateError::Corrupt(format!("no machine gives the code {hash} its hash"))
                 })?;
-                Ok((machine.kind(), code))
+                Ok((kind, code))
             });
             let codes = codes.collect::<Result<Vec<_>, StateError>>()?;
             let witness = Witness::new(backend.prove(&paths)?, cells, codes, asked.block_hashes);

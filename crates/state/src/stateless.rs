@@ -75,8 +75,9 @@ struct WitnessView<'w> {
 impl<'w> WitnessView<'w> {
     fn new(witness: &'w Witness, machines: &Machines) -> Result<Self, StatelessError> {
         let code = |(machine, bytes): &(MachineKind, Bytes)| {
-            let machine = machines.get(*machine).ok_or(StatelessError::Machine(*machine))?;
-            Ok((machine.code_hash(bytes), Arc::new(Code::new(bytes.clone()))))
+            let hash = machines.code_hash(*machine, bytes);
+            let hash = hash.ok_or(StatelessError::Machine(*machine))?;
+            Ok((hash, Arc::new(Code::new(bytes.clone()))))
         };
         let codes = witness.codes().iter().map(code).collect::<Result<_, StatelessError>>()?;
         Ok(Self { witness, codes })

@@ -10,6 +10,7 @@ extern crate alloc;
 
 mod account;
 mod amount;
+mod asset;
 mod effects;
 mod meter;
 mod packed;
@@ -17,8 +18,9 @@ mod receipt;
 mod state;
 
 pub use account::{AccountId, MachineKind};
-pub use alloy_primitives::{Address, B256, Bytes, U256};
+pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 pub use amount::{Delta, Interval};
+pub use asset::{AssetId, AssetInfo};
 pub use effects::{AccountEffects, Effects, Event, SlotEffects};
 pub use meter::{Meter, Resources};
 pub use packed::{AccountList, PackedAccount, Packer, Reliance, Seen};

@@ -297,9 +297,11 @@ impl<'a> Frame<'a> {
             caller: self.account,
             target: call.target,
             value: call.value,
+            payer: self.account,
             input: call.input.0,
             limit: call.limit,
             read_only: call.read_only,
+            delegate: false,
         })?;
         self.see(Seen::Called { status: outcome.status, output: outcome.output })
     }
