@@ -67,6 +67,12 @@ impl Kernel<'_> {
 }
 
 impl Ledger for Kernel<'_> {
+    fn may_spend(&self, holder: &AccountId) -> bool {
+        self.frame().is_some_and(|frame| {
+            frame.machine == holder.machine || frame.delegated.as_ref() == Some(holder)
+        })
+    }
+
     fn asset(&mut self, asset: AssetId) -> Result<Option<AssetInfo>, Halt> {
         let account = self.account(&asset.account())?;
         match self.read(account, &info_key())? {

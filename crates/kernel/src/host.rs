@@ -148,7 +148,7 @@ pub trait Host: Ledger {
 
     /// Makes an account of the machine's address space an alias: another name of
     /// `target`, which is another machine's, or an asset's. What the account held is
-    /// from then on the target's. Does nothing where it is that already.
+    /// from then on the target's.
     fn alias(&mut self, account: Account, target: &AccountId) -> Result<(), Halt>;
 
     /// Which account this one is an alias of, if it is one. Relies on the code.

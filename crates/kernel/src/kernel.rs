@@ -1,6 +1,6 @@
 use crate::{
-    Account, BlockContext, Call, Code, Decoded, EndOfBlock, Executed, Halt, Host, Invalid, Machine,
-    Machines, Outcome, Session, Transacted, TransactionOutput, View, alias,
+    Account, BlockContext, Call, Code, Decoded, EndOfBlock, Executed, Halt, Host, Invalid, Ledger,
+    Machine, Machines, Outcome, Session, Transacted, TransactionOutput, View, alias,
     journal::{Journal, Mark},
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
@@ -73,11 +73,13 @@ impl Scratch {
     }
 }
 
-struct Frame {
-    machine: MachineKind,
+pub(crate) struct Frame {
+    pub(crate) machine: MachineKind,
+    /// Whose code runs; of the frames within the machine the kernel knows nothing.
+    account: Option<AccountId>,
     read_only: bool,
     /// The account that may be spent from although it is another machine's.
-    delegated: Option<AccountId>,
+    pub(crate) delegated: Option<AccountId>,
     /// What the frame may use, and what had been used when it was opened.
     limit: Resources,
     before: Resources,
@@ -192,6 +194,7 @@ impl<'a> Kernel<'a> {
         let machine = self.machine(kind)?;
         self.frames.push(Frame {
             machine: kind,
+            account: None,
             read_only: false,
             delegated: None,
             limit,
@@ -226,6 +229,10 @@ impl<'a> Kernel<'a> {
         Ok(effects)
     }
 
+    pub(crate) fn frame(&self) -> Option<&Frame> {
+        self.frames.last()
+    }
+
     pub(crate) fn current(&self) -> MachineKind {
         self.frames.last().map_or(MachineKind::KERNEL, |frame| frame.machine)
     }
@@ -251,14 +258,6 @@ impl<'a> Kernel<'a> {
     pub(crate) fn guard_issuer(&self, issuer: &AccountId) -> Result<(), Halt> {
         self.guard_read_only()?;
         self.guard_owner(issuer.machine)
-    }
-
-    /// Whether the current machine may spend what the account holds.
-    pub(crate) fn may_spend(&self, account: &AccountId) -> bool {
-        let frame = self.frames.last();
-        frame.is_some_and(|frame| {
-            frame.machine == account.machine || frame.delegated.as_ref() == Some(account)
-        })
     }
 
     /// Takes from a balance, whoever's it is.
@@ -294,7 +293,10 @@ impl<'a> Kernel<'a> {
     /// Moves the value, opens the callee's frame and runs the callee's machine.
     fn run_call(&mut self, mut call: Call) -> Result<Outcome, Halt> {
         let mut target = self.account(&call.target)?;
-        if let Some(id) = self.aliased(target)? {
+        // What stands for an asset is its machine's to answer for.
+        if let Some(id) = self.aliased(target)?
+            && id.machine != MachineKind::KERNEL
+        {
             call.target = id;
             target = self.account(&id)?;
         }
@@ -303,6 +305,7 @@ impl<'a> Kernel<'a> {
         }
         let code = self.journal.rely_code(target.0)?;
         let kind = code.map_or(call.target.machine, |code| code.machine);
+        let kind = if kind == MachineKind::KERNEL { call.target.machine } else { kind };
         if !call.value.is_zero() {
             if call.read_only {
                 return Ok(Outcome::failed("ValueInReadOnlyCall"));
@@ -318,10 +321,13 @@ impl<'a> Kernel<'a> {
         };
         // Each machine counts in its own gas.
         let (outer, inner) = (self.unit(), machine.unit());
-        call.limit.compute = scale(call.limit.compute, outer, inner, false);
-        let used = core::mem::take(&mut self.used.compute);
+        let used = (outer != inner).then(|| {
+            call.limit.compute = scale(call.limit.compute, outer, inner, false);
+            core::mem::take(&mut self.used.compute)
+        });
         self.frames.push(Frame {
             machine: kind,
+            account: Some(call.target),
             read_only: call.read_only,
             delegated: call.delegate.then_some(call.caller),
             limit: call.limit,
@@ -336,9 +342,11 @@ impl<'a> Kernel<'a> {
         });
         self.locks.retain(|(frames, _)| *frames < self.frames.len());
         self.frames.pop();
-        let spent = core::mem::replace(&mut self.used.compute, used);
-        // What it may use at most was counted out of what is left here.
-        let _ = self.charge(Meter::Compute, scale(spent, inner, outer, true));
+        if let Some(used) = used {
+            let spent = core::mem::replace(&mut self.used.compute, used);
+            // What it may use at most was counted out of what is left here.
+            let _ = self.charge(Meter::Compute, scale(spent, inner, outer, true));
+        }
         match outcome {
             Err(Halt::Exhausted(meter)) => Ok(Outcome::failed(&format!("OutOf:{}", meter.name()))),
             other => other,
@@ -349,7 +357,7 @@ impl<'a> Kernel<'a> {
 /// An amount of gas whose unit is `from`, in gas whose unit is `to`. What has no limit
 /// has none in any unit.
 fn scale(gas: u64, from: u64, to: u64, up: bool) -> u64 {
-    if gas == u64::MAX || from == to {
+    if gas == u64::MAX {
         return gas;
     }
     let (work, to) = (u128::from(gas) * u128::from(from), u128::from(to.max(1)));
@@ -547,10 +555,9 @@ impl Host for Kernel<'_> {
             return Err(Halt::Fault(format!("{id} would be an alias of {target}, a neighbour")));
         }
         let (reference, bytes) = alias::code(target);
-        match self.journal.rely_code(account.0)? {
-            Some(known) if known == reference => return Ok(()),
-            Some(_) => return Err(Halt::Fault(format!("{id} has a code and can be no alias"))),
-            None => {}
+        let known = self.journal.rely_code(account.0)?;
+        if known.is_some_and(|known| known != reference) {
+            return Err(Halt::Fault(format!("{id} has a code and can be no alias")));
         }
         let held = self.journal.balance(account.0)?;
         if !held.is_zero() {
@@ -558,7 +565,10 @@ impl Host for Kernel<'_> {
             self.journal.debit(account.0, held)?;
             self.journal.credit(target.0, held)?;
         }
-        self.journal.set_code(account.0, Some((reference, Arc::new(Code::new(bytes)))))
+        match known {
+            Some(_) => Ok(()),
+            None => self.journal.set_code(account.0, Some((reference, Arc::new(Code::new(bytes))))),
+        }
     }
 
     fn aliased(&mut self, account: Account) -> Result<Option<AccountId>, Halt> {
@@ -636,7 +646,10 @@ impl Host for Kernel<'_> {
         }
         // Neither the caller's account nor its rights can be made up.
         for account in [&call.caller, &call.payer] {
-            if account.machine != self.current() {
+            let own = self.frame().is_some_and(|frame| {
+                frame.machine == account.machine || frame.account.as_ref() == Some(account)
+            });
+            if !own {
                 return Err(Halt::Fault(format!(
                     "machine {} calls in the name of {account}",
                     self.current()

@@ -57,6 +57,9 @@ pub type Settled<T> = Result<Result<T, LedgerError>, Halt>;
 /// and mints in the name of accounts of its own. All else is a [`Halt::Fault`]: it is for
 /// the machine to know who asks.
 pub trait Ledger {
+    /// Whether the current frame may spend what the account holds.
+    fn may_spend(&self, holder: &AccountId) -> bool;
+
     /// What the asset is; `None` where it was not issued, as the native one was not.
     fn asset(&mut self, asset: AssetId) -> Result<Option<AssetInfo>, Halt>;
 

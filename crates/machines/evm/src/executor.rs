@@ -4,12 +4,14 @@
 use crate::{
     block::Environment,
     database::{DatabaseError, KernelDatabase},
+    gateway,
     hashing::instructions,
     inspect::Inspect,
     journal::SessionJournal,
 };
 use alloc::boxed::Box;
-use polity_kernel::Halt;
+use alloy_primitives::{Address, U256};
+use polity_kernel::{Halt, Host};
 use revm::{
     context::{
         BlockEnv, CfgEnv, Context, ContextTr, Evm, FrameStack, LocalContext, Transaction, TxEnv,
@@ -17,12 +19,13 @@ use revm::{
     context_interface::{
         JournalTr,
         context::ContextError,
+        journaled_state::JournalLoadError,
         result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
         transaction::AuthorizationTr,
     },
     handler::{
         EthFrame, EthPrecompiles, EvmTr, FrameInitOrResult, FrameResult, FrameTr, Handler,
-        evm::FrameInitResult, instructions::InstructionProvider, pre_execution,
+        ItemOrResult, evm::FrameInitResult, instructions::InstructionProvider, pre_execution,
     },
     inspector::{InspectorEvmTr, InspectorHandler, NoOpInspector},
     interpreter::{
@@ -126,12 +129,66 @@ impl<'h> Executor<'h> {
         })
     }
 
-    /// What outlives the entry: a fault that revm could not pass on, memory, and
-    /// who looked on.
     #[inline]
-    pub(crate) fn into_parts(self) -> (Option<Halt>, Memory, Option<Box<dyn Inspect>>) {
-        let memory = Memory { local: self.0.ctx.local, frames: self.0.frame_stack };
-        (self.0.ctx.journaled_state.fault, memory, self.0.inspector.into_inspector())
+    pub(crate) fn into_parts(self) -> Remains {
+        let SessionJournal { fault, database, .. } = self.0.ctx.journaled_state;
+        Remains {
+            fault,
+            memory: Memory { local: self.0.ctx.local, frames: self.0.frame_stack },
+            inspector: self.0.inspector.into_inspector(),
+            aliased: database.aliased,
+        }
+    }
+
+    /// Runs `run` where other machines may run: see [`EvmSession::leave`].
+    pub(crate) fn leave<T>(
+        &mut self,
+        run: impl FnOnce(&mut dyn Host) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let SessionJournal { database, session, .. } = &mut self.0.ctx.journaled_state;
+        let mut inspector = None;
+        if self.0.inspector.present {
+            let stand_in: Box<dyn Inspect> = Box::new(NoOpInspector);
+            inspector = Some(core::mem::replace(&mut self.0.inspector.inspector, stand_in));
+        }
+        session.aliased |= database.aliased;
+        let result = session.leave(database.host, &mut inspector, run);
+        database.aliased = session.aliased;
+        if let Some(inspector) = inspector {
+            self.0.inspector.inspector = inspector;
+        }
+        result
+    }
+
+    pub(crate) const fn context(&mut self) -> &mut SessionContext<'h> {
+        &mut self.0.ctx
+    }
+
+    /// The kernel, which has not been told what the session did since it was left last.
+    pub(crate) fn host(&mut self) -> &mut dyn Host {
+        self.0.ctx.journaled_state.database.host
+    }
+
+    /// An account's balance as contracts see it.
+    pub(crate) fn balance(&mut self, address: Address) -> Result<U256, Halt> {
+        let loaded =
+            self.0.ctx.journaled_state.load_account_info_skip_cold_load(address, false, false);
+        match loaded {
+            Ok(loaded) => Ok(loaded.account.balance),
+            Err(JournalLoadError::DBError(DatabaseError(halt))) => Err(halt),
+            Err(JournalLoadError::ColdLoadSkipped) => {
+                Err(Halt::Fault("a load that was not to be skipped was".into()))
+            }
+        }
+    }
+
+    /// Gas that was used in other machines.
+    pub(crate) const fn abroad(&self) -> u64 {
+        self.0.ctx.journaled_state.session.abroad
+    }
+
+    pub(crate) const fn set_abroad(&mut self, gas: u64) {
+        self.0.ctx.journaled_state.session.abroad = gas;
     }
 
     /// Executes the transaction.
@@ -164,6 +221,17 @@ impl<'h> Executor<'h> {
     fn inspected_run_frame(&mut self, frame: FrameInit) -> Result<FrameResult, Error> {
         SessionHandler(core::marker::PhantomData).inspect_run_exec_loop(self, frame)
     }
+}
+
+/// What outlives an entry.
+pub(crate) struct Remains {
+    /// A fault that revm could not pass on.
+    pub(crate) fault: Option<Halt>,
+    pub(crate) memory: Memory,
+    /// Who looked on.
+    pub(crate) inspector: Option<Box<dyn Inspect>>,
+    /// Whether the transaction has met an alias.
+    pub(crate) aliased: bool,
 }
 
 /// Memory that is reused from entry to entry.
@@ -205,6 +273,12 @@ impl<'h> EvmTr for Executor<'h> {
         if let FrameInput::Create(inputs) = &input.frame_input {
             let journal = &mut self.0.ctx.journaled_state;
             journal.rely_payer(inputs.caller(), inputs.value())?;
+        }
+        if self.0.ctx.journaled_state.database.gateway
+            && let FrameInput::Call(inputs) = &input.frame_input
+            && let Some(result) = gateway::intercept(self, inputs, input.depth)?
+        {
+            return Ok(ItemOrResult::Result(FrameResult::Call(result)));
         }
         self.0.frame_init(input)
     }

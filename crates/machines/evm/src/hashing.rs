@@ -100,7 +100,7 @@ fn hash_memory<'h>(
         let offset = usize::try_from(offset).map_err(|_| InstructionResult::InvalidOperandOOG)?;
         let (gas, memory) = (&mut interpreter.gas, &mut interpreter.memory);
         resize_memory(gas, memory, host.gas_params(), offset, length)?;
-        host.journaled_state.hashes.keccak256(&interpreter.memory.slice_len(offset, length))
+        host.journaled_state.session.hashes.keccak256(&interpreter.memory.slice_len(offset, length))
     };
     *top = hash.into();
     Ok(())

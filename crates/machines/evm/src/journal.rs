@@ -18,7 +18,7 @@
 
 use crate::{
     database::{DatabaseError, KernelDatabase},
-    hashing::Hashes,
+    session::EvmSession,
 };
 use alloc::{boxed::Box, vec::Vec};
 use alloy_primitives::{
@@ -29,7 +29,6 @@ use polity_kernel::{Account as Handle, Halt, Host};
 use revm::{
     JournalEntry,
     bytecode::Bytecode,
-    context::journal::JournalInner,
     context_interface::{
         JournalTr,
         context::{SStoreResult, SelfDestructResult, StateLoad},
@@ -50,10 +49,8 @@ pub(crate) type Burns = Vec<(usize, U256)>;
 
 /// revm's journal of one transaction, over the kernel's host.
 pub struct SessionJournal<'h> {
-    database: KernelDatabase<'h>,
-    inner: &'h mut JournalInner<JournalEntry>,
-    burns: &'h mut Burns,
-    pub(crate) hashes: &'h mut Hashes,
+    pub(crate) database: KernelDatabase<'h>,
+    pub(crate) session: &'h mut EvmSession,
     /// What went wrong where revm's interface has no way to say so.
     pub(crate) fault: Option<Halt>,
 }
@@ -61,13 +58,8 @@ pub struct SessionJournal<'h> {
 type LoadError = JournalLoadError<DatabaseError>;
 
 impl<'h> SessionJournal<'h> {
-    pub(crate) fn with(
-        database: KernelDatabase<'h>,
-        inner: &'h mut JournalInner<JournalEntry>,
-        burns: &'h mut Burns,
-        hashes: &'h mut Hashes,
-    ) -> Self {
-        Self { database, inner, burns, hashes, fault: None }
+    pub(crate) const fn with(database: KernelDatabase<'h>, session: &'h mut EvmSession) -> Self {
+        Self { database, session, fault: None }
     }
 
     fn keep_fault(&mut self, noted: Result<(), Halt>) {
@@ -77,41 +69,46 @@ impl<'h> SessionJournal<'h> {
     }
 
     fn spec(&self) -> SpecId {
-        self.inner.cfg.spec
+        self.session.inner.cfg.spec
     }
 
     /// An account that was loaded, with the kernel's handle, the host to note
     /// reliance with, and the rules.
     fn loaded(&mut self, address: Address) -> Result<Option<Loaded<'_>>, Halt> {
-        let Some(account) = self.inner.state.get(&address) else { return Ok(None) };
+        let Some(account) = self.session.inner.state.get(&address) else { return Ok(None) };
         let handle = self.database.handle(address, &account.info)?;
-        Ok(Some(Loaded { host: self.database.0, handle, account, spec: self.inner.cfg.spec }))
+        Ok(Some(Loaded {
+            host: self.database.host,
+            handle,
+            account,
+            spec: self.session.inner.cfg.spec,
+        }))
     }
 
     /// The kernel's handle of an account, loaded or not.
     fn handle(&mut self, address: Address) -> Result<Handle, Halt> {
-        match self.inner.state.get(&address) {
+        match self.session.inner.state.get(&address) {
             Some(account) => self.database.handle(address, &account.info),
-            None => self.database.0.account(&crate::account(address)),
+            None => self.database.host.account(&crate::account(address)),
         }
     }
 
     /// Relies on the account's code before the transaction.
     fn rely_code(&mut self, address: Address) -> Result<(), Halt> {
         let handle = self.handle(address)?;
-        self.database.0.rely_code(handle)
+        self.database.host.rely_code(handle)
     }
 
     /// Relies on the account's nonce before the transaction.
     fn rely_nonce(&mut self, address: Address) -> Result<(), Halt> {
         let handle = self.handle(address)?;
-        self.database.0.rely_sequence(handle)
+        self.database.host.rely_sequence(handle)
     }
 
     /// Loads who sends a transaction or creates a contract, and relies on the
     /// nonce and on whether `amount` can be paid.
     pub(crate) fn rely_payer(&mut self, payer: Address, amount: U256) -> Result<(), DatabaseError> {
-        self.inner.load_account(&mut self.database, payer)?;
+        self.session.inner.load_account(&mut self.database, payer)?;
         if let Some(loaded) = self.loaded(payer)? {
             loaded.host.rely_sequence(loaded.handle)?;
             loaded.rely_can_pay(amount)?;
@@ -136,7 +133,7 @@ impl<'h> SessionJournal<'h> {
             Some(loaded) => loaded.rely_emptiness(),
             None => {
                 let handle = self.handle(authority)?;
-                self.database.0.rely_emptiness(handle)
+                self.database.host.rely_emptiness(handle)
             }
         }
     }
@@ -211,17 +208,16 @@ impl<'h> JournalTr for SessionJournal<'h> {
     /// revm's way to a context of its own. Nothing here takes it: the tables
     /// are the session's, and those of a journal without one are never freed.
     fn new(database: KernelDatabase<'h>) -> Self {
-        let (inner, burns) = (Box::leak(Box::default()), Box::leak(Box::default()));
-        Self::with(database, inner, burns, Box::leak(Box::default()))
+        Self::with(database, Box::leak(Box::default()))
     }
 
     fn db_and_state(&self) -> (&Self::Database, &EvmState) {
-        (&self.database, &self.inner.state)
+        (&self.database, &self.session.inner.state)
     }
 
     #[inline]
     fn db_and_state_mut(&mut self) -> (&mut Self::Database, &mut EvmState) {
-        (&mut self.database, &mut self.inner.state)
+        (&mut self.database, &mut self.session.inner.state)
     }
 
     #[inline]
@@ -231,7 +227,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         key: StorageKey,
         skip_cold_load: bool,
     ) -> Result<StateLoad<StorageValue>, LoadError> {
-        let Self { database, inner, .. } = self;
+        let Self { database, session: EvmSession { inner, .. }, .. } = self;
         inner.sload_assume_account_present(database, address, key, skip_cold_load)
     }
 
@@ -243,28 +239,28 @@ impl<'h> JournalTr for SessionJournal<'h> {
         value: StorageValue,
         skip_cold_load: bool,
     ) -> Result<StateLoad<SStoreResult>, LoadError> {
-        let Self { database, inner, .. } = self;
+        let Self { database, session: EvmSession { inner, .. }, .. } = self;
         inner.sstore_assume_account_present(database, address, key, value, skip_cold_load)
     }
 
     fn tload(&mut self, address: Address, key: StorageKey) -> StorageValue {
-        self.inner.tload(address, key)
+        self.session.inner.tload(address, key)
     }
 
     fn tstore(&mut self, address: Address, key: StorageKey, value: StorageValue) {
-        self.inner.tstore(address, key, value);
+        self.session.inner.tstore(address, key, value);
     }
 
     fn log(&mut self, log: Log) {
-        self.inner.log(log);
+        self.session.inner.log(log);
     }
 
     fn take_logs(&mut self) -> Vec<Log> {
-        self.inner.take_logs()
+        self.session.inner.take_logs()
     }
 
     fn logs(&self) -> &[Log] {
-        &self.inner.logs
+        &self.session.inner.logs
     }
 
     fn selfdestruct(
@@ -281,47 +277,47 @@ impl<'h> JournalTr for SessionJournal<'h> {
             loaded.rely_exact_balance().map_err(DatabaseError)?;
         }
         // The heir is judged before it inherits.
-        let Self { database, inner, .. } = self;
+        let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let is_cold = inner.load_account_mut_optional(database, target, skip_cold_load)?.is_cold;
         self.rely_emptiness(target).map_err(DatabaseError)?;
-        let Self { database, inner, .. } = self;
+        let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let mut result = inner.selfdestruct(database, address, target, skip_cold_load)?;
         result.is_cold = is_cold;
         if let Some((balance, true)) = before
             && address == target
             && !self.spec().is_enabled_in(SpecId::AMSTERDAM)
         {
-            self.burns.push((self.inner.journal.len(), balance));
+            self.session.burns.push((self.session.inner.journal.len(), balance));
         }
         Ok(result)
     }
 
     fn warm_access_list(&mut self, access_list: AddressMap<HashSet<StorageKey>>) {
-        self.inner.warm_addresses.set_access_list(access_list);
+        self.session.inner.warm_addresses.set_access_list(access_list);
     }
 
     fn warm_coinbase_account(&mut self, address: Address) {
-        self.inner.warm_addresses.set_coinbase(address);
+        self.session.inner.warm_addresses.set_coinbase(address);
     }
 
     fn warm_precompiles(&mut self, addresses: &AddressSet) {
-        self.inner.warm_addresses.set_precompile_addresses(addresses);
+        self.session.inner.warm_addresses.set_precompile_addresses(addresses);
     }
 
     fn precompile_addresses(&self) -> &AddressSet {
-        self.inner.warm_addresses.precompiles()
+        self.session.inner.warm_addresses.precompiles()
     }
 
     fn set_spec_id(&mut self, spec_id: SpecId) {
-        self.inner.cfg.spec = spec_id;
+        self.session.inner.cfg.spec = spec_id;
     }
 
     fn set_eip7708_config(&mut self, disabled: bool, delayed_clear_disabled: bool) {
-        self.inner.set_eip7708_config(disabled, delayed_clear_disabled);
+        self.session.inner.set_eip7708_config(disabled, delayed_clear_disabled);
     }
 
     fn touch_account(&mut self, address: Address) {
-        self.inner.touch(address);
+        self.session.inner.touch(address);
     }
 
     fn transfer(
@@ -330,10 +326,10 @@ impl<'h> JournalTr for SessionJournal<'h> {
         to: Address,
         balance: U256,
     ) -> Result<Option<TransferError>, DatabaseError> {
-        self.inner.load_account(&mut self.database, from)?;
-        self.inner.load_account(&mut self.database, to)?;
+        self.session.inner.load_account(&mut self.database, from)?;
+        self.session.inner.load_account(&mut self.database, to)?;
         self.rely_can_pay(from, balance)?;
-        Ok(self.inner.transfer_loaded(from, to, balance))
+        Ok(self.session.inner.transfer_loaded(from, to, balance))
     }
 
     fn transfer_loaded(
@@ -344,7 +340,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
     ) -> Option<TransferError> {
         let noted = self.rely_can_pay(from, balance);
         self.keep_fault(noted);
-        self.inner.transfer_loaded(from, to, balance)
+        self.session.inner.transfer_loaded(from, to, balance)
     }
 
     #[expect(deprecated, reason = "revm's trait still has it")]
@@ -354,20 +350,20 @@ impl<'h> JournalTr for SessionJournal<'h> {
         old_balance: U256,
         bump_nonce: bool,
     ) {
-        self.inner.caller_accounting_journal_entry(address, old_balance, bump_nonce);
+        self.session.inner.caller_accounting_journal_entry(address, old_balance, bump_nonce);
     }
 
     fn balance_incr(&mut self, address: Address, balance: U256) -> Result<(), DatabaseError> {
-        self.inner.balance_incr(&mut self.database, address, balance)
+        self.session.inner.balance_incr(&mut self.database, address, balance)
     }
 
     #[expect(deprecated, reason = "revm's trait still has it")]
     fn nonce_bump_journal_entry(&mut self, address: Address) {
-        self.inner.nonce_bump_journal_entry(address);
+        self.session.inner.nonce_bump_journal_entry(address);
     }
 
     fn load_account(&mut self, address: Address) -> Result<StateLoad<&Account>, DatabaseError> {
-        self.inner.load_account(&mut self.database, address)
+        self.session.inner.load_account(&mut self.database, address)
     }
 
     fn load_account_with_code(
@@ -375,14 +371,14 @@ impl<'h> JournalTr for SessionJournal<'h> {
         address: Address,
     ) -> Result<StateLoad<&Account>, DatabaseError> {
         self.rely_code(address)?;
-        self.inner.load_code(&mut self.database, address)
+        self.session.inner.load_code(&mut self.database, address)
     }
 
     fn load_account_delegated(
         &mut self,
         address: Address,
     ) -> Result<StateLoad<AccountLoad>, DatabaseError> {
-        let loaded = self.inner.load_account_delegated(&mut self.database, address)?;
+        let loaded = self.session.inner.load_account_delegated(&mut self.database, address)?;
         if let Some(found) = self.loaded(address)? {
             found.host.rely_code(found.handle)?;
             found.rely_emptiness()?;
@@ -395,7 +391,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         address: Address,
         skip_cold_load: bool,
     ) -> Result<StateLoad<Self::JournaledAccount<'_>>, LoadError> {
-        self.inner.load_account_mut_optional(&mut self.database, address, skip_cold_load)
+        self.session.inner.load_account_mut_optional(&mut self.database, address, skip_cold_load)
     }
 
     fn load_account_mut_optional_code(
@@ -406,26 +402,31 @@ impl<'h> JournalTr for SessionJournal<'h> {
         if load_code {
             self.rely_code(address)?;
         }
-        self.inner
+        self.session
+            .inner
             .load_account_mut_optional_code(&mut self.database, address, load_code, false)
             .map_err(JournalLoadError::unwrap_db_error)
     }
 
     fn set_code_with_hash(&mut self, address: Address, code: Bytecode, hash: B256) {
-        self.inner.set_code_with_hash(address, code, hash);
+        self.session.inner.set_code_with_hash(address, code, hash);
     }
 
     fn checkpoint(&mut self) -> JournalCheckpoint {
-        self.inner.checkpoint()
+        self.session.open.push(self.session.hops.len());
+        self.session.inner.checkpoint()
     }
 
     fn checkpoint_commit(&mut self) {
-        self.inner.checkpoint_commit();
+        self.session.open.pop();
+        self.session.inner.checkpoint_commit();
     }
 
     fn checkpoint_revert(&mut self, checkpoint: JournalCheckpoint) {
-        self.inner.checkpoint_revert(checkpoint);
-        undo_burns(self.burns, checkpoint);
+        self.session.inner.checkpoint_revert(checkpoint);
+        undo_burns(&mut self.session.burns, checkpoint);
+        let hops = self.session.open.pop().unwrap_or_default();
+        self.session.undo_hops(hops, self.database.host);
     }
 
     fn create_account_checkpoint(
@@ -440,23 +441,28 @@ impl<'h> JournalTr for SessionJournal<'h> {
             .and_then(|()| self.rely_code(address))
             .and_then(|()| self.rely_nonce(address));
         self.keep_fault(noted);
-        self.inner.create_account_checkpoint(caller, address, balance, spec_id)
+        let created =
+            self.session.inner.create_account_checkpoint(caller, address, balance, spec_id);
+        if created.is_ok() {
+            self.session.open.push(self.session.hops.len());
+        }
+        created
     }
 
     fn depth(&self) -> usize {
-        self.inner.depth
+        self.session.inner.depth
     }
 
     fn commit_tx(&mut self) {
-        self.inner.commit_tx();
+        self.session.inner.commit_tx();
     }
 
     fn discard_tx(&mut self) {
-        self.inner.discard_tx();
+        self.session.inner.discard_tx();
     }
 
     fn finalize(&mut self) -> EvmState {
-        self.inner.finalize()
+        self.session.inner.finalize()
     }
 
     fn load_account_info_skip_cold_load(
@@ -465,7 +471,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         load_code: bool,
         skip_cold_load: bool,
     ) -> Result<AccountInfoLoad<'_>, LoadError> {
-        let Self { database, inner, .. } = self;
+        let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let loaded = inner.load_account_optional(database, address, load_code, skip_cold_load)?;
         let is_cold = loaded.is_cold;
         let Some(mut loaded) = self.loaded(address).map_err(DatabaseError)? else {
@@ -486,7 +492,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
 
 impl JournalExt for SessionJournal<'_> {
     fn journal(&self) -> &[JournalEntry] {
-        &self.inner.journal
+        &self.session.inner.journal
     }
 }
 

@@ -17,6 +17,7 @@ mod account;
 mod block;
 mod database;
 mod executor;
+pub mod gateway;
 mod hashing;
 mod inspect;
 mod invalid;

@@ -114,10 +114,11 @@ impl Evm {
             SessionHandler(PhantomData).run_system_call(executor)
         })?;
         let result = result.map_err(|error| fault(&error))?;
+        let logs = session.untold(result.logs().to_vec()).collect::<Vec<_>>();
         session.settle(host)?;
         session.put_back(host);
-        for log in result.logs() {
-            emit(host, log.clone())?;
+        for log in logs {
+            emit(host, log)?;
         }
         Ok(Some(result))
     }
@@ -178,7 +179,8 @@ impl Evm {
             U256::from(base_fee) * U256::from(gas_used)
                 + U256::from(blob_price) * U256::from(blob_gas),
         );
-        host.charge(Meter::Compute, result.gas().total_gas_spent())?;
+        // What other machines used has been charged.
+        host.charge(Meter::Compute, result.gas().total_gas_spent().saturating_sub(session.abroad))?;
         host.charge(Meter::Availability, blob_gas)?;
         let (status, output, created, logs) = match result {
             ExecutionResult::Success { output, logs, .. } => {
@@ -190,7 +192,7 @@ impl Evm {
                 (Status::Failed(failure(&reason)), Bytes::new(), None, logs)
             }
         };
-        for log in logs {
+        for log in session.untold(logs) {
             emit(host, log)?;
         }
         Ok(Transacted::Included(Receipt {
@@ -314,14 +316,21 @@ impl Machine for Evm {
 
     fn call(&self, call: Call, host: &mut dyn Host) -> Result<Outcome, Halt> {
         let gas_limit = call.limit.compute;
+        let caller = address(&call.caller);
         let tx = TxEnv {
-            caller: address(&call.caller),
+            caller,
             kind: TxKind::Call(address(&call.target)),
             gas_limit,
             ..TxEnv::default()
         };
         let mut session = EvmSession::take(host);
-        let entered = session.refresh(host).and_then(|()| {
+        let abroad = session.abroad;
+        session.nested = session.nested.saturating_add(1);
+        let mut entered = session.refresh(host);
+        if self.spec.gateway {
+            entered = entered.and_then(|()| session.name(host, &call.caller).map(drop));
+        }
+        let entered = entered.and_then(|()| {
             session.execute(&self.spec, host, &tx, Waiver::NONE, |executor| {
                 SessionHandler(PhantomData).load_accounts(executor)?;
                 let ctx = executor.ctx();
@@ -336,9 +345,10 @@ impl Machine for Evm {
                     let loaded = journal.load_account_with_code(delegate)?;
                     code = (loaded.info.code_hash, loaded.info.code.clone().unwrap_or_default());
                 }
-                let inputs = call_inputs(&call, target, address(&call.caller), gas_limit, code);
+                let inputs = call_inputs(&call, target, caller, gas_limit, code);
+                let depth = ctx.journal().depth();
                 let frame =
-                    FrameInit { depth: 0, memory, frame_input: FrameInput::Call(Box::new(inputs)) };
+                    FrameInit { depth, memory, frame_input: FrameInput::Call(Box::new(inputs)) };
                 let result = executor.run_frame(frame);
                 executor.ctx().local_mut().clear();
                 executor.frame_stack().clear();
@@ -352,9 +362,11 @@ impl Machine for Evm {
             Ok(Err(error)) => Err(fault(&error)),
             Err(halt) => Err(halt),
         };
+        session.nested = session.nested.saturating_sub(1);
+        let abroad = session.abroad.saturating_sub(abroad);
         session.put_back(host);
         let (outcome, spent) = outcome?;
-        host.charge(Meter::Compute, spent)?;
+        host.charge(Meter::Compute, spent.saturating_sub(abroad))?;
         Ok(outcome)
     }
 

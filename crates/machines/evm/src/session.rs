@@ -5,10 +5,11 @@ use crate::{
     KIND,
     account::{account, code_ref},
     block::{BlockInput, Environment},
-    database::KernelDatabase,
-    executor::{Error, Executor, Memory},
+    database::{KernelDatabase, prepare},
+    executor::{Error, Executor, Memory, Remains},
+    gateway,
     hashing::Hashes,
-    inspect::Probe,
+    inspect::{Inspect, Probe},
     journal::{Burns, SessionJournal, undo_burns},
     spec::ChainSpec,
     transaction::Waiver,
@@ -16,7 +17,7 @@ use crate::{
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use alloy_primitives::{Address, Log, U256};
 use core::any::Any;
-use polity_kernel::{Account, Code, Halt, Host, Session};
+use polity_kernel::{Account, Checkpoint, Code, Halt, Host, Session};
 use polity_types::{AccountId, AccountRecord, Event, LocalKey, Value};
 use revm::{
     JournalEntry,
@@ -26,7 +27,7 @@ use revm::{
     },
     context_interface::journaled_state::{JournalCheckpoint, entry::JournalEntryTr},
     primitives::hardfork::SpecId,
-    state::{Account as EvmAccount, EvmState, TransactionId},
+    state::{Account as EvmAccount, AccountId as EvmAccountId, EvmState, TransactionId},
 };
 
 /// Above this many entries a transaction's tables are given back instead of
@@ -37,17 +38,43 @@ const KEEP_ACCOUNTS: usize = 1024;
 /// transaction, and the environment for as long as the block is the same.
 #[derive(Default)]
 pub(crate) struct EvmSession {
-    inner: JournalInner<JournalEntry>,
-    burns: Burns,
-    hashes: Hashes,
+    pub(crate) inner: JournalInner<JournalEntry>,
+    pub(crate) burns: Burns,
+    pub(crate) hashes: Hashes,
     /// Absent while an executor has it: an empty one would allocate.
     memory: Option<Memory>,
-    environment: Option<(BlockKey, Environment)>,
-    marks: Vec<JournalCheckpoint>,
-    /// Whether another machine called in this transaction.
+    environment: Option<(BlockKey, Arc<Environment>)>,
+    marks: Vec<Place>,
+    /// What the kernel goes back to where a frame of revm's reverts in which the
+    /// kernel's own state was changed.
+    pub(crate) hops: Vec<Hop>,
+    /// How many hops there were when each open frame of revm's began.
+    pub(crate) open: Vec<usize>,
+    /// How many of the logs the kernel has been told.
+    emitted: usize,
+    /// Gas that was used in other machines.
+    pub(crate) abroad: u64,
+    /// How many calls of other machines are being answered.
+    pub(crate) nested: usize,
+    /// Whether another machine was called or called in this transaction.
     called: bool,
+    /// Whether the transaction has met an alias.
+    pub(crate) aliased: bool,
     /// What a simulation wants to know of the next transaction.
     pub(crate) probe: Option<Box<Probe>>,
+}
+
+/// The kernel before something was done in it in the middle of a frame of revm's.
+pub(crate) struct Hop {
+    kernel: Checkpoint,
+    emitted: usize,
+}
+
+/// A place in the session to which the kernel can go back.
+struct Place {
+    revm: JournalCheckpoint,
+    emitted: usize,
+    hops: usize,
 }
 
 /// Tells whether a block is the one that an environment was made for. Rules and
@@ -81,17 +108,21 @@ impl BlockKey {
 
 impl Session for EvmSession {
     fn mark(&mut self) -> u64 {
-        self.marks.push(JournalCheckpoint {
-            log_i: self.inner.logs.len(),
-            journal_i: self.inner.journal.len(),
-            selfdestructed_i: self.inner.selfdestructed_addresses.len(),
+        self.marks.push(Place {
+            revm: JournalCheckpoint {
+                log_i: self.inner.logs.len(),
+                journal_i: self.inner.journal.len(),
+                selfdestructed_i: self.inner.selfdestructed_addresses.len(),
+            },
+            emitted: self.emitted,
+            hops: self.hops.len(),
         });
         self.marks.len() as u64 - 1
     }
 
     fn revert(&mut self, mark: u64) {
-        let Some(checkpoint) =
-            usize::try_from(mark).ok().and_then(|at| self.marks.get(at).copied())
+        let Some(&Place { revm: checkpoint, emitted, hops }) =
+            usize::try_from(mark).ok().and_then(|at| self.marks.get(at))
         else {
             return;
         };
@@ -103,6 +134,8 @@ impl Session for EvmSession {
         self.inner.checkpoint_revert(checkpoint);
         self.inner.depth = depth;
         undo_burns(&mut self.burns, checkpoint);
+        self.emitted = emitted;
+        self.hops.truncate(hops);
     }
 
     fn clear(&mut self) {
@@ -115,7 +148,13 @@ impl Session for EvmSession {
         }
         self.burns.clear();
         self.marks.clear();
+        self.hops.clear();
+        self.open.clear();
+        self.emitted = 0;
+        self.abroad = 0;
+        self.nested = 0;
         self.called = false;
+        self.aliased = false;
     }
 }
 
@@ -149,7 +188,7 @@ impl EvmSession {
         host: &dyn Host,
     ) -> Result<&Environment, Halt> {
         self.enter_block(spec, host)?;
-        let environment = self.environment.as_ref().map(|(_, environment)| environment);
+        let environment = self.environment.as_ref().map(|(_, environment)| &**environment);
         environment.ok_or_else(|| Halt::Fault("the block has no environment".into()))
     }
 
@@ -176,7 +215,7 @@ impl EvmSession {
                 beneficiary: block.beneficiary,
                 input: shared.clone(),
             };
-            self.environment = Some((key, environment));
+            self.environment = Some((key, Arc::new(environment)));
         }
         Ok(())
     }
@@ -194,21 +233,19 @@ impl EvmSession {
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
-        let own;
-        let environment = if waiver.is_none() {
-            environment
-        } else {
-            own = Box::new(environment.waive(waiver, tx));
-            &*own
+        let environment = match waiver.is_none() {
+            true => environment.clone(),
+            false => Arc::new(environment.waive(waiver, tx)),
         };
-        let Self { inner, burns, hashes, .. } = self;
-        let journal = SessionJournal::with(KernelDatabase(host), inner, burns, hashes);
         let memory = self.memory.take().unwrap_or_default();
         let inspector = self.probe.as_mut().and_then(|probe| probe.inspector.take());
-        let mut executor = Executor::new(environment, tx, journal, memory, inspector);
+        let database = KernelDatabase { host, gateway: spec.gateway, aliased: self.aliased };
+        let journal = SessionJournal::with(database, self);
+        let mut executor = Executor::new(&environment, tx, journal, memory, inspector);
         let result = run(&mut executor);
-        let (fault, memory, inspector) = executor.into_parts();
+        let Remains { fault, memory, inspector, aliased } = executor.into_parts();
         self.memory = Some(memory);
+        self.aliased = aliased;
         if let Some(probe) = &mut self.probe {
             probe.inspector = inspector;
         }
@@ -221,9 +258,9 @@ impl EvmSession {
 
     /// Takes over what other machines did to the balances of loaded accounts.
     pub(crate) fn refresh(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
-        let mut database = KernelDatabase(host);
+        let mut database = self.database(host);
         for (address, account) in in_order(&mut database, &self.inner.state)? {
-            let balance = database.0.peek(account)?.unwrap_or_default().balance;
+            let balance = database.host.peek(account)?.unwrap_or_default().balance;
             let Some(loaded) = self.inner.state.get_mut(&address) else { continue };
             if loaded.info.balance != balance {
                 let before = core::mem::replace(&mut loaded.info.balance, balance);
@@ -238,16 +275,91 @@ impl EvmSession {
     pub(crate) fn flush(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
         self.called = true;
         self.emit_logs(host)?;
-        let mut database = KernelDatabase(host);
+        let mut database = self.database(host);
         for (address, handle) in in_order(&mut database, &self.inner.state)? {
             if let Some(account) = self.inner.state.get(&address)
                 && account.is_touched()
             {
-                write_account(database.0, handle, account)?;
-                write_slots(database.0, handle, account, true)?;
+                if database.is_foreign(handle)? {
+                    credit_foreign(database.host, handle, account)?;
+                    continue;
+                }
+                write_account(database.host, handle, account)?;
+                write_slots(database.host, handle, account, true)?;
             }
         }
         Ok(())
+    }
+
+    /// Runs `run` where other machines may run or the kernel itself be asked to change
+    /// something: the kernel and all machines see what this one has done so far, and
+    /// this one sees afterwards what came of it. Where a frame of revm's that is open
+    /// now reverts, the kernel goes back as well.
+    pub(crate) fn leave<T>(
+        &mut self,
+        host: &mut dyn Host,
+        inspector: &mut Option<Box<dyn Inspect>>,
+        run: impl FnOnce(&mut dyn Host) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        self.hops.push(Hop { kernel: host.checkpoint(), emitted: self.emitted });
+        self.flush(host)?;
+        let mut session = Box::new(core::mem::take(self));
+        if let Some(probe) = &mut session.probe {
+            probe.inspector = inspector.take();
+        }
+        session.put_back(host);
+        let result = run(host);
+        *self = *Self::take(host);
+        if let Some(probe) = &mut self.probe {
+            *inspector = probe.inspector.take();
+        }
+        self.refresh(host)?;
+        result
+    }
+
+    /// Whether another machine has called, so that there may be frames around this one's.
+    pub(crate) const fn is_nested(&self) -> bool {
+        self.nested > 0
+    }
+
+    /// Takes the kernel back to before all hops but the first so many.
+    pub(crate) fn undo_hops(&mut self, first: usize, host: &mut dyn Host) {
+        if let Some(hop) = self.hops.drain(first.min(self.hops.len())..).next() {
+            host.revert(hop.kernel);
+            self.emitted = hop.emitted;
+        }
+    }
+
+    /// What Ethereum calls an account of another machine or an asset, which from now
+    /// on resolves back. Not where nothing may change: then it is only the name.
+    pub(crate) fn name(
+        &mut self,
+        host: &mut dyn Host,
+        target: &AccountId,
+    ) -> Result<Address, Halt> {
+        let address = crate::address(target);
+        if target.machine == KIND || host.is_read_only() || gateway::known(address).is_some() {
+            return Ok(address);
+        }
+        let handle = host.account(&account(address))?;
+        let is_new = host.aliased(handle)?.is_none();
+        host.alias(handle, target)?;
+        self.aliased = true;
+        let foreign = host.account(target)?;
+        if is_new && let Some(loaded) = self.inner.state.get_mut(&address) {
+            let balance = host.peek(foreign)?.unwrap_or_default().balance;
+            let before = core::mem::replace(&mut loaded.info.balance, balance);
+            loaded.info.account_id = EvmAccountId::new(foreign.index() as usize);
+            self.inner.journal.push(JournalEntry::balance_changed(address, before));
+            let (reference, code) = polity_kernel::alias::code(target);
+            self.inner.set_code_with_hash(address, prepare(&code), reference.hash);
+        }
+        Ok(address)
+    }
+
+    const fn database<'h>(&self, host: &'h mut dyn Host) -> KernelDatabase<'h> {
+        // Only what was loaded is asked for.
+        KernelDatabase { host, gateway: false, aliased: self.aliased }
     }
 
     /// Writes back at the end of a transaction: what [`EvmSession::flush`]
@@ -260,8 +372,8 @@ impl EvmSession {
         self.emit_logs(host)?;
         let clears_empty = self.inner.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
         let mut burned = self.burns.drain(..).fold(U256::ZERO, |sum, (_, wei)| sum + wei);
-        let mut created = Vec::new();
-        let mut database = KernelDatabase(host);
+        let (mut created, mut foreign) = (Vec::new(), Vec::new());
+        let mut database = self.database(host);
         // The order of writes to different accounts does not show in the
         // effects, but for slots that the kernel has not seen yet and for
         // codes: those of created accounts, which follow in order.
@@ -271,26 +383,35 @@ impl EvmSession {
                 continue;
             }
             let handle = database.handle(*address, &account.info)?;
-            if account.is_selfdestructed() {
-                burned += account.info.balance;
-                destroy(database.0, handle)?;
+            if database.is_foreign(handle)? {
+                foreign.push((handle, account));
                 continue;
             }
-            if account.is_created() || !database.0.restate(handle, &record(account))? {
+            if account.is_selfdestructed() {
+                burned += account.info.balance;
+                destroy(database.host, handle)?;
+                continue;
+            }
+            if account.is_created() || !database.host.restate(handle, &record(account))? {
                 created.push((handle, account));
                 continue;
             }
-            write_slots(database.0, handle, account, false)?;
-            settle_existence(database.0, handle, account, clears_empty)?;
+            write_slots(database.host, handle, account, self.called)?;
+            settle_existence(database.host, handle, account, clears_empty)?;
         }
         created.sort_unstable_by_key(|(handle, _)| *handle);
         for (handle, account) in created {
             if account.is_created() {
-                database.0.reset_storage(handle)?;
+                database.host.reset_storage(handle)?;
             }
-            write_account(database.0, handle, account)?;
-            write_slots(database.0, handle, account, false)?;
-            settle_existence(database.0, handle, account, clears_empty)?;
+            write_account(database.host, handle, account)?;
+            write_slots(database.host, handle, account, false)?;
+            settle_existence(database.host, handle, account, clears_empty)?;
+        }
+        // Before a burn, which takes from no account: credits alone.
+        foreign.sort_unstable_by_key(|(handle, _)| *handle);
+        for (handle, account) in foreign {
+            credit_foreign(database.host, handle, account)?;
         }
         if !burned.is_zero() {
             host.burn(burned)?;
@@ -304,7 +425,16 @@ impl EvmSession {
     }
 
     fn emit_logs(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
-        self.inner.logs.drain(..).try_for_each(|log| emit(host, log))
+        let new = self.inner.logs.get(self.emitted..).unwrap_or_default();
+        new.iter().try_for_each(|log| emit(host, log.clone()))?;
+        self.emitted = self.inner.logs.len();
+        Ok(())
+    }
+
+    /// Of the logs that revm hands out at a transaction's end those that the kernel has
+    /// not been told.
+    pub(crate) fn untold(&mut self, logs: Vec<Log>) -> impl Iterator<Item = Log> {
+        logs.into_iter().skip(core::mem::take(&mut self.emitted))
     }
 }
 
@@ -312,6 +442,16 @@ impl EvmSession {
 pub(crate) fn emit(host: &mut dyn Host, log: Log) -> Result<(), Halt> {
     let (topics, data) = log.data.split();
     host.emit(Event { emitter: account(log.address), topics, data })
+}
+
+/// Gives another machine's account what was given to its alias.
+fn credit_foreign(host: &mut dyn Host, handle: Account, account: &EvmAccount) -> Result<(), Halt> {
+    let (now, held) = (account.info.balance, host.peek(handle)?.unwrap_or_default().balance);
+    match now.checked_sub(held) {
+        Some(more) if more.is_zero() => Ok(()),
+        Some(more) => host.credit(handle, more),
+        None => Err(Halt::Fault(format!("an alias of {} has paid", host.id(handle)?))),
+    }
 }
 
 /// The loaded accounts with their handles, in the order of the handles: the

@@ -417,6 +417,9 @@ pub struct ChainSpec {
     /// Whether a block without the contracts of EIP-7002 and EIP-7251 is valid and has no requests
     /// of theirs. It is not on a live chain; development chains often come without them.
     pub request_contracts_optional: bool,
+    /// Whether contracts can call those of other machines, by the gateway and by aliases
+    /// ([`crate::gateway`]). Not so on a chain that is Ethereum's alone.
+    pub gateway: bool,
     /// Strictly ascending by fork, and valid (see [`ChainSpec::new`]). Frontier is implied.
     activations: Vec<(Fork, Activation)>,
     /// Strictly ascending by fork; each holds until the next.
@@ -450,6 +453,7 @@ impl ChainSpec {
             deposit_contract: MAINNET_DEPOSIT_CONTRACT_ADDRESS,
             dao: None,
             request_contracts_optional: false,
+            gateway: false,
             activations,
             blobs,
         }
