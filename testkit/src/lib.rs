@@ -7,6 +7,7 @@
 //! - `chain` (a feature): the sample chain and an assembler for its contracts.
 //! - `data` (a feature): the folder of recorded blocks and test vectors.
 //! - `node` (a feature): development chains as processes, and the tools that use them.
+//! - `script` (a feature): a contract of Ethereum's that does what it is told.
 //! - `workloads` (a feature): blocks of Ethereum transactions that are all of one kind.
 
 #![forbid(unsafe_code)]
@@ -17,6 +18,8 @@ pub mod chain;
 pub mod data;
 #[cfg(feature = "node")]
 pub mod node;
+#[cfg(feature = "script")]
+pub mod script;
 pub mod solana;
 pub mod state;
 pub mod toy;

@@ -149,5 +149,6 @@ pub fn changes(alloc: &[Allocation]) -> Result<Changes, StateError> {
 pub fn block(genesis: &Genesis) -> Result<GenesisBlock, GenesisError> {
     let mut block = GenesisBlock::new(genesis)?;
     block.spec.request_contracts_optional = true;
+    block.spec.gateway = true;
     Ok(block)
 }

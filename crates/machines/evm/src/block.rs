@@ -83,6 +83,8 @@ pub(crate) struct Environment {
     pub(crate) cfg: CfgEnv,
     pub(crate) block: BlockEnv,
     pub(crate) gas_table: Box<GasTable>,
+    /// Whether the chain has a gateway to other machines.
+    pub(crate) gateway: bool,
 }
 
 impl Environment {
@@ -119,7 +121,7 @@ impl Environment {
             slot_num: 0,
         };
         let gas_table = Box::new(gas_table_spec(spec_id));
-        Ok(Self { cfg, block, gas_table })
+        Ok(Self { cfg, block, gas_table, gateway: spec.gateway })
     }
 
     /// The environment of one transaction that is spared some checks.

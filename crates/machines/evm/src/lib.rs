@@ -41,6 +41,6 @@ pub use block::BlockInput;
 pub use executor::SessionContext;
 pub use inspect::Inspect;
 pub use machine::{Evm, logs};
-pub use reader::{StateFault, StateReader};
+pub use reader::{StateFault, StateReader, read_account, read_code};
 pub use simulate::{Simulated, SimulationError, Simulator};
 pub use transaction::{Transaction, Unsigned, Waiver, decode_envelope};

@@ -1,14 +1,45 @@
 use crate::{
     account::{account, code_hash},
     database::prepare,
+    gateway,
 };
 use alloc::format;
 use alloy_primitives::{Address, B256, U256};
-use polity_kernel::{View, ViewError};
-use polity_types::LocalKey;
+use polity_kernel::{View, ViewError, alias};
+use polity_types::{AccountRecord, Bytes, LocalKey, MachineKind};
 use revm::{
     DatabaseRef, bytecode::Bytecode, database_interface::DBErrorMarker, state::AccountInfo,
 };
+
+/// An account as contracts see it on a chain with a gateway: an alias has the balance of
+/// the account that it stands for.
+///
+/// # Errors
+/// The view failed.
+pub fn read_account(view: &dyn View, address: Address) -> Result<Option<AccountRecord>, ViewError> {
+    let record = view.account(&account(address))?;
+    let code = record.and_then(|record| record.code);
+    let Some(code) = code.filter(|code| code.machine == MachineKind::KERNEL) else {
+        return Ok(record);
+    };
+    let Some(target) = alias::target(view.code(&code.hash)?.bytes()) else { return Ok(record) };
+    let balance = view.account(&target)?.unwrap_or_default().balance;
+    Ok(record.map(|record| AccountRecord { balance, ..record }))
+}
+
+/// The code at an address as contracts see it on a chain with a gateway.
+///
+/// # Errors
+/// The view failed.
+pub fn read_code(view: &dyn View, address: Address) -> Result<Bytes, ViewError> {
+    if let Some(code) = gateway::code_at(address) {
+        return Ok(code);
+    }
+    match view.account(&account(address))?.and_then(|record| record.code) {
+        Some(code) => Ok(view.code(&code.hash)?.bytes().clone()),
+        None => Ok(Bytes::new()),
+    }
+}
 
 /// A view as revm's database, for tools of revm's that compare a transaction's
 /// outcome with the state before it. No transaction is executed on it.
@@ -32,7 +63,7 @@ impl DatabaseRef for StateReader<'_> {
     type Error = StateFault;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, StateFault> {
-        Ok(self.0.account(&account(address))?.map(|record| AccountInfo {
+        Ok(read_account(self.0, address)?.map(|record| AccountInfo {
             balance: record.balance,
             nonce: record.sequence,
             code_hash: code_hash(record.code),

@@ -58,6 +58,8 @@ pub(crate) struct EvmSession {
     pub(crate) nested: usize,
     /// Whether another machine was called or called in this transaction.
     called: bool,
+    /// Whether the kernel has been told everything, and may know more by now.
+    told: bool,
     /// Whether the transaction has met an alias.
     pub(crate) aliased: bool,
     /// What a simulation wants to know of the next transaction.
@@ -154,6 +156,7 @@ impl Session for EvmSession {
         self.abroad = 0;
         self.nested = 0;
         self.called = false;
+        self.told = false;
         self.aliased = false;
     }
 }
@@ -258,6 +261,7 @@ impl EvmSession {
 
     /// Takes over what other machines did to the balances of loaded accounts.
     pub(crate) fn refresh(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        self.told = false;
         let mut database = self.database(host);
         for (address, account) in in_order(&mut database, &self.inner.state)? {
             let balance = database.host.peek(account)?.unwrap_or_default().balance;
@@ -274,6 +278,7 @@ impl EvmSession {
     /// machines see it. May be repeated.
     pub(crate) fn flush(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
         self.called = true;
+        self.told = true;
         self.emit_logs(host)?;
         let mut database = self.database(host);
         for (address, handle) in in_order(&mut database, &self.inner.state)? {
@@ -366,7 +371,7 @@ impl EvmSession {
     /// does, and what Ethereum leaves to that moment, which is the removal of
     /// destroyed and of touched empty accounts.
     pub(crate) fn settle(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
-        if self.called {
+        if self.told {
             self.refresh(host)?;
         }
         self.emit_logs(host)?;

@@ -5,7 +5,7 @@
 //! is done here. Everything else goes to revm, which knows all cases and has the
 //! words for what is wrong, and which then relies on what was looked at here.
 
-use crate::{KIND, account, account::address, block::Environment};
+use crate::{KIND, account, account::address, block::Environment, gateway};
 use alloy_primitives::{Address, Bytes, U256};
 use polity_kernel::{Halt, Host};
 use polity_types::{Meter, Receipt, Resources, Status};
@@ -90,8 +90,9 @@ impl Terms {
             && tx.authorization_list.is_empty()
             // Nothing is left that somebody touched and that is empty.
             && !tx.value.is_zero()
-            // No precompile.
-            && to.first_chunk::<18>() != Some(&[0; 18]);
+            // No precompile, and no door of the gateway's.
+            && to.first_chunk::<18>() != Some(&[0; 18])
+            && !(environment.gateway && gateway::known(to).is_some());
         let is_possible = (SpecId::SPURIOUS_DRAGON..SpecId::AMSTERDAM).contains(&spec)
             && (spec < SpecId::MERGE || block.prevrandao.is_some())
             && (spec < SpecId::CANCUN || block.blob_excess_gas_and_price.is_some())

@@ -4,7 +4,7 @@ use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U64, U256};
 use alloy_rpc_types_eth::{AccountInfo, EIP1186AccountProofResponse, EIP1186StorageProof};
 use alloy_serde::JsonStorageKey;
-use polity_evm::account;
+use polity_evm::{account, read_account, read_code};
 use polity_kernel::View;
 use polity_types::{AccountRecord, LocalKey};
 use polity_verify::Key;
@@ -23,8 +23,9 @@ pub(super) fn register(methods: &mut Methods<Ethereum>) {
     });
     methods.quick("eth_getTransactionCount", transaction_count);
     methods.quick("eth_getCode", |door, params| {
-        let (record, state) = record(door, params)?;
-        reply(&code(&state, &record)?)
+        let address: Address = params.required()?;
+        let state = door.at(params.optional()?)?.state;
+        reply(&read_code(&state, address)?)
     });
     methods.quick("eth_getStorageAt", storage_at);
     methods.quick("eth_getAccountInfo", |door, params| {
@@ -44,7 +45,7 @@ fn record(
 ) -> Result<(AccountRecord, ChainView), RpcError> {
     let address: Address = params.required()?;
     let state = door.at(params.optional()?)?.state;
-    let record = state.account(&account(address))?.unwrap_or_default();
+    let record = read_account(&state, address)?.unwrap_or_default();
     Ok((record, state))
 }
 

@@ -75,6 +75,7 @@ impl Forking {
         };
         spec.chain_id = chain_id;
         spec.request_contracts_optional = true;
+        spec.gateway = true;
         Ok(spec)
     }
 }

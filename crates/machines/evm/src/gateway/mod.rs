@@ -16,7 +16,7 @@
 mod call;
 mod token;
 
-pub use call::{IForeign, IPolity, Refused};
+pub use call::{IForeign, IPolity, Refused, Stopped};
 pub use token::IERC20;
 
 use crate::{database::DatabaseError, executor::Executor};
@@ -161,7 +161,9 @@ pub(crate) fn intercept(
     if depth > CALL_STACK_LIMIT as usize {
         return Ok(Some(outcome(inputs, gas, Err(refused("CallDepth")))?));
     }
-    if !is_call || inputs.target_address != inputs.bytecode_address {
+    // An account may have delegated to a door's code (EIP-7702), and is no door.
+    let door = if target == KERNEL { GATEWAY } else { crate::address(&target) };
+    if !is_call || inputs.target_address != door {
         return Ok(Some(outcome(inputs, gas, Err(refused("DelegateCall")))?));
     }
     let input = inputs.input.bytes(executor.context());
