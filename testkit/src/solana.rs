@@ -67,6 +67,8 @@ pub mod elf {
     pub const PROBE: &[u8] = include_bytes!("../programs/elf/probe.so");
     /// [`super::purse`].
     pub const PURSE: &[u8] = include_bytes!("../programs/elf/purse.so");
+    /// Does what it is told (`programs/src/script.rs`).
+    pub const SCRIPT: &[u8] = include_bytes!("../programs/elf/script.so");
     /// Logs, and returns `[1]`.
     pub const VERSION_1: &[u8] = include_bytes!("../programs/elf/version1.so");
     /// Logs, and returns `[2]` and up to 32 bytes of the instruction's data.

@@ -4,7 +4,7 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::keccak256;
 use polity_kernel::{Account, Call, Code, Halt, Host, Session};
-use polity_types::{AccountId, CodeRef, Event, MachineKind, Meter, Status, Value};
+use polity_types::{AccountId, CodeRef, Event, MachineKind, Meter, Status, U256, Value};
 
 use super::{Invocation, Op, Program, Seen, slot_key};
 
@@ -160,6 +160,13 @@ impl<'a> Frame<'a> {
             | Op::Mint { .. }
             | Op::Debit { .. }
             | Op::Credit { .. } => self.pay(op, host),
+            Op::AddSlot { account, key, word } => {
+                let owner = self.own(&account, host)?;
+                let sum = host.read(owner, &slot_key(key))?.as_word().unwrap_or_default();
+                let sum = Value::word(sum.wrapping_add(U256::from(word)));
+                host.write(owner, &slot_key(key), sum.clone())?;
+                self.see(Seen::Value(sum))
+            }
             Op::Attempt { .. } | Op::AttemptTwice(..) => self.attempt(op, host),
             Op::Call(call) => self.call(call, host),
             other => self.change(other, host),

@@ -221,6 +221,15 @@ pub enum Op {
     Revert,
     /// Ends the frame as a failure.
     Fail,
+    /// Adds a word to a slot, and sees the sum.
+    AddSlot {
+        /// Whose.
+        account: AccountId,
+        /// The word that is its name.
+        key: u64,
+        /// What is added.
+        word: u64,
+    },
 }
 
 impl Op {

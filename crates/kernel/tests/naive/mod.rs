@@ -497,6 +497,13 @@ impl<'a> Naive<'a> {
                 let (status, output) = self.call(call)?;
                 seen.push(Seen::Called { status, output });
             }
+            Op::AddSlot { account, key, word } => {
+                self.own(account)?;
+                let sum = self.slot(account, key)?.as_word().unwrap_or_default();
+                let sum = Value::word(sum.wrapping_add(U256::from(word)));
+                self.step(Op::WriteSlot { account, key, value: sum.clone() }, nesting, seen)?;
+                seen.push(Seen::Value(sum));
+            }
             Op::Revert => return Err(Stop::Status(Status::Reverted)),
             Op::Fail => return Err(failed("Failed")),
         }
