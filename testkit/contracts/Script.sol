@@ -28,6 +28,7 @@ contract Script {
     uint8 constant WRITE_TRANSIENT = 14;
     uint8 constant READ_TRANSIENT = 15;
     uint8 constant ADD = 16; // adds `data` as a word to slot `value`; sees the sum
+    uint8 constant HALF = 17; // as TRY, with half of the gas that is left
 
     event Said(bytes data);
 
@@ -79,6 +80,9 @@ contract Script {
             seen = abi.encode(ok);
         } else if (s.op == LIMITED) {
             (ok, seen) = to.call{gas: s.value}(data);
+            seen = abi.encode(ok, seen);
+        } else if (s.op == HALF) {
+            (ok, seen) = to.call{value: s.value, gas: gasleft() / 2}(data);
             seen = abi.encode(ok, seen);
         } else if (s.op == WRITE_TRANSIENT) {
             bytes32 word = bytes32(data);

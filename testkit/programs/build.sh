@@ -16,7 +16,7 @@ CARGO_TARGET_DIR=$target \
     cargo build --quiet --release --locked --examples --target bpfel-unknown-none
 
 mkdir -p elf
-for program in amm caller counter probe purse script version1 version2; do
+for program in amm caller counter probe purse relay script version1 version2; do
     parts=$target/parts/$program
     rm -rf "$parts"
     mkdir -p "$parts"

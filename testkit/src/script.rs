@@ -71,6 +71,11 @@ impl Step {
         Self::new(3, to, U256::from(value), data.into())
     }
 
+    /// Calls with half of the gas that is left, and sees what came of it.
+    pub fn attempt_half(to: Address, value: u64, data: impl Into<Bytes>) -> Self {
+        Self::new(17, to, U256::from(value), data.into())
+    }
+
     /// Calls by `STATICCALL`, and sees what came of it.
     pub fn attempt_static(to: Address, data: impl Into<Bytes>) -> Self {
         Self::new(4, to, U256::ZERO, data.into())

@@ -69,6 +69,8 @@ pub mod elf {
     pub const PURSE: &[u8] = include_bytes!("../programs/elf/purse.so");
     /// Does what it is told (`programs/src/script.rs`).
     pub const SCRIPT: &[u8] = include_bytes!("../programs/elf/script.so");
+    /// [`super::relay`].
+    pub const RELAY: &[u8] = include_bytes!("../programs/elf/relay.so");
     /// Logs, and returns `[1]`.
     pub const VERSION_1: &[u8] = include_bytes!("../programs/elf/version1.so");
     /// Logs, and returns `[2]` and up to 32 bytes of the instruction's data.
@@ -458,5 +460,48 @@ pub mod amm {
         let accounts = [pool, trader, from, into, takes, gives, Meta::read(swap.token)];
         let data: [&[u8]; 3] = [&[1], &amount.to_le_bytes(), &least.to_le_bytes()];
         Instruction::new(program, &accounts, &data)
+    }
+}
+
+/// Hands an instruction to another program and counts, in an account that it owns, before and after.
+/// Whoever comes back to it meanwhile sees how far it is.
+pub mod relay {
+    use super::{Address, Instruction, Meta};
+
+    /// The length of the account: how often it began, and how often it ended.
+    pub const LEN: usize = 16;
+
+    /// Returns the account's bytes.
+    pub fn peek(program: Address, account: Address) -> Instruction {
+        Instruction::new(program, &[Meta::read(account)], &[&[0]])
+    }
+
+    /// Counts, hands an instruction on, and counts again. Returns the account's bytes and what was
+    /// returned.
+    pub fn forward(program: Address, account: Meta, inner: &Instruction) -> Instruction {
+        with(program, account, inner, &[1])
+    }
+
+    /// The same, signed by the program's address for `seed` and `bump`; that signature is taken from
+    /// the instruction's own accounts.
+    pub fn forward_signed(
+        program: Address,
+        account: Meta,
+        inner: &Instruction,
+        seed: &[u8],
+        bump: u8,
+        signer: Address,
+    ) -> Instruction {
+        let len = u8::try_from(seed.len()).unwrap_or(u8::MAX);
+        let mut outer = with(program, account, inner, &[&[2, len], seed, &[bump]].concat());
+        for meta in outer.accounts.iter_mut().filter(|meta| meta.key == signer) {
+            meta.signer = false;
+        }
+        outer
+    }
+
+    fn with(program: Address, account: Meta, inner: &Instruction, head: &[u8]) -> Instruction {
+        let accounts = [&[account, Meta::read(inner.program)], &*inner.accounts].concat();
+        Instruction::new(program, &accounts, &[head, &inner.data])
     }
 }

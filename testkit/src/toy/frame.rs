@@ -308,7 +308,7 @@ impl<'a> Frame<'a> {
             input: call.input.0,
             limit: call.limit,
             read_only: call.read_only,
-            delegate: false,
+            delegate: call.delegate,
         })?;
         self.see(Seen::Called { status: outcome.status, output: outcome.output })
     }

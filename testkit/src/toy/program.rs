@@ -47,6 +47,8 @@ pub struct Invocation {
     pub limit: Resources,
     /// Whether the callee may change nothing.
     pub read_only: bool,
+    /// Whether the callee may act in the caller's name.
+    pub delegate: bool,
     /// What it is asked.
     pub input: Program,
 }
@@ -55,7 +57,7 @@ impl Invocation {
     /// A call with all resources and no value.
     pub const fn new(target: AccountId, input: Program) -> Self {
         let limit = Resources::UNLIMITED;
-        Self { target, value: U256::ZERO, limit, read_only: false, input }
+        Self { target, value: U256::ZERO, limit, read_only: false, delegate: false, input }
     }
 
     /// A call of a contract of a toy machine with a program.
@@ -74,6 +76,13 @@ impl Invocation {
     #[must_use]
     pub const fn limit(mut self, limit: Resources) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// Lets the callee act in the caller's name.
+    #[must_use]
+    pub const fn delegate(mut self) -> Self {
+        self.delegate = true;
         self
     }
 

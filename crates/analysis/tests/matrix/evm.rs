@@ -1,6 +1,6 @@
 //! The Ethereum machine in the matrix.
 
-use crate::script::{Act, Member, Seen, lamports};
+use crate::script::{Act, Member, Seen, exhausts, lamports};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
 use polity_evm::{
@@ -45,7 +45,10 @@ impl EvmMember {
                     true => IPolity::queryCall { machine, account: address, input }.abi_encode(),
                     false => IPolity::callCall { machine, account: address, input }.abi_encode(),
                 };
-                let mut step = Step::attempt(GATEWAY, 0, asked);
+                let mut step = match exhausts(&call.acts) {
+                    true => Step::attempt_half(GATEWAY, 0, asked),
+                    false => Step::attempt(GATEWAY, 0, asked),
+                };
                 step.value = lamports(call.value);
                 step
             }

@@ -127,3 +127,12 @@ pub(crate) fn height(acts: &[Act]) -> u32 {
     });
     above.max().unwrap_or(0)
 }
+
+/// Whether one of these frames uses all that it may.
+pub(crate) fn exhausts(acts: &[Act]) -> bool {
+    acts.iter().any(|act| match act {
+        Act::Exhaust => true,
+        Act::Call(call) => exhausts(&call.acts),
+        _ => false,
+    })
+}

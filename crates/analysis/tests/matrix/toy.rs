@@ -11,7 +11,7 @@ use polity_types::{
 };
 
 /// What a callee may use that calls nobody: enough, and little enough that all of it is soon used.
-const LIMIT: u64 = 1_000_000;
+const LIMIT: u64 = 250_000;
 
 pub(crate) struct ToyMember(pub(crate) MachineKind, pub(crate) &'static str);
 

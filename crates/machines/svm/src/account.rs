@@ -10,7 +10,7 @@
 //! An account of the system program without data has no slots at all. Zeros at a
 //! page's end are not kept, so that room which was only reserved costs nothing.
 
-use crate::{KIND, lamports::lamports};
+use crate::{KIND, alias::aliased, lamports::lamports};
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{
     AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, Name, Space, U256, Value,
@@ -295,7 +295,7 @@ fn head(account: &AccountSharedData, pages: &Pages<'_>) -> Value {
 
 /// The executable in an account: all data of a program of the loaders without
 /// upgrades, and what follows the header in the program data of the other.
-fn executable(account: &AccountSharedData) -> Option<&[u8]> {
+pub(crate) fn executable(account: &AccountSharedData) -> Option<&[u8]> {
     let (owner, data) = (account.owner(), account.data());
     let code = if bpf_loader_upgradeable::check_id(owner) {
         // The number of the variant `ProgramData`.
@@ -352,11 +352,23 @@ pub fn read_account(
 ) -> Result<Option<AccountSharedData>, ViewError> {
     let id = crate::account(address);
     let shown = lamports(view.account(&id)?.unwrap_or_default().balance);
-    if shown == 0 {
-        return Ok(None);
-    }
     let mut cells = OfView(view);
-    Head::read(&mut cells, id)?.account(&mut cells, id, shown).map(Some)
+    let head = match shown {
+        0 => Head::NONE,
+        _ => Head::read(&mut cells, id)?,
+    };
+    if !head.is_none() {
+        return head.account(&mut cells, id, shown).map(Some);
+    }
+    // A wallet, an alias of another machine's account, or nothing.
+    let shown = match aliased(view, &id)? {
+        Some(target) => lamports(view.account(&target)?.unwrap_or_default().balance),
+        None => shown,
+    };
+    match shown {
+        0 => Ok(None),
+        _ => head.account(&mut cells, id, shown).map(Some),
+    }
 }
 
 /// The record of an account that holds so many lamports, and this code.

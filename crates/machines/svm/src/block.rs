@@ -1,6 +1,6 @@
 //! What a block is to Solana's programs.
 
-use crate::{KIND, account::NEVER, blockhash, program::Runtime};
+use crate::{KIND, account::NEVER, blockhash, gateway, program::Runtime};
 use hashbrown::HashMap;
 use polity_kernel::{BlockContext, Halt};
 use polity_types::B256;
@@ -114,6 +114,7 @@ impl Environment {
         add(sysvar::recent_blockhashes::ID, padded(recent_blockhashes(input), BLOCKHASHES));
         let builtins = Runtime::get().accounts();
         accounts.extend(builtins.map(|(address, account)| (*address, account.clone())));
+        accounts.insert(gateway::vault(), gateway::vault_account());
         let mut sysvars = SysvarCache::default();
         sysvars.fill_missing_entries(|id, set| {
             if let Some(account) = accounts.get(id) {

@@ -4,41 +4,33 @@ use crate::{
     account::Head,
     base_units,
     block::Environment,
-    features::runtime_features,
-    fees::{self, RentState},
-    heaps,
-    load::{ACCOUNT_BASE_SIZE, Loaded, OfHost},
+    fees,
+    load::{ACCOUNT_BASE_SIZE, Loaded, OfHost, rely},
     nonce,
-    precompiles::Precompiles,
     program::{self, Runtime},
-    record::{InnerInstruction, Record},
+    record::Record,
+    run::{Run, Setting, run},
     status,
     transaction::{Fee, Limits, Transaction, check_locks},
 };
 use polity_kernel::{Halt, Host, Invalid};
 use solana_account::{Account, AccountSharedData, ReadableAccount};
 use solana_address_lookup_table_interface::{error::AddressLookupError, state::AddressLookupTable};
-use solana_instruction::{
-    BorrowedAccountMeta, BorrowedInstruction, TRANSACTION_LEVEL_STACK_HEIGHT,
-};
+use solana_instruction::{BorrowedAccountMeta, BorrowedInstruction};
 use solana_instructions_sysvar::construct_instructions_data;
 use solana_message::{
     SanitizedMessage,
     v0::{LoadedAddresses, MessageAddressTableLookup},
 };
 use solana_program_runtime::{
-    execution_budget::SVMTransactionExecutionBudget,
-    invoke_context::{EnvironmentConfig, InvokeContext},
-    loaded_programs::ProgramCacheForTxBatch,
+    invoke_context::InvokeContext, loaded_programs::ProgramCacheForTxBatch,
 };
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::{native_loader, sysvar};
-use solana_svm_log_collector::LogCollector;
 use solana_svm_timings::ExecuteTimings;
 use solana_svm_transaction::svm_message::SVMStaticMessage;
-use solana_transaction_context::transaction::{ExecutionRecord, TransactionContext};
 use solana_transaction_error::TransactionError;
-use std::{borrow::Cow, rc::Rc};
+use std::borrow::Cow;
 
 /// What every look-up table counts (SIMD-0186).
 const LOOKUP_TABLE_SIZE: usize = 8248;
@@ -63,12 +55,22 @@ impl From<TransactionError> for Failure {
     }
 }
 
+/// The most bytes of a transaction's logs, as everywhere on Solana.
+const LOG_BYTES: usize = 10_000;
+
+/// What became of a transaction.
+pub(crate) struct Executed {
+    pub(crate) record: Record,
+    /// Compute units in the record that the kernel has charged already.
+    pub(crate) elsewhere: u64,
+}
+
 /// Executes a transaction, and writes what becomes of its accounts.
 pub(crate) fn execute(
     transaction: &Transaction,
     environment: &Environment,
     host: &mut dyn Host,
-) -> Result<Record, Failure> {
+) -> Result<Executed, Failure> {
     let message = match transaction.message() {
         Some(message) => Cow::Borrowed(message),
         None => Cow::Owned(resolve(transaction, environment, host)?),
@@ -85,8 +87,8 @@ pub(crate) fn execute(
         Some(transfers) => transfers.execute(message, limits, fee, environment, host)?,
         None => None,
     };
-    let mut record = match plain {
-        Some(record) => record,
+    let Executed { mut record, elsewhere } = match plain {
+        Some(record) => Executed { record, elsewhere: 0 },
         None => execute_instructions(message, limits, fee, nonce, environment, host)?,
     };
     host.burn(base_units(fee.base))?;
@@ -102,7 +104,7 @@ pub(crate) fn execute(
         record.loaded_readonly = bytes(&message.loaded_addresses.readonly);
     }
     record.fee = fee.total();
-    Ok(record)
+    Ok(Executed { record, elsewhere })
 }
 
 /// Runs the instructions on accounts of the runtime's own, and writes back what becomes of
@@ -114,7 +116,7 @@ fn execute_instructions(
     nonce: Option<(Pubkey, AccountSharedData)>,
     environment: &Environment,
     host: &mut dyn Host,
-) -> Result<Record, Failure> {
+) -> Result<Executed, Failure> {
     let payer = Loaded::new(host, message.fee_payer(), environment)?;
     let mut charged = payer.account.clone();
     if let Err(error) = fees::charge(&mut charged, fee.total(), &environment.rent) {
@@ -124,26 +126,43 @@ fn execute_instructions(
     rely_on_payer(&payer, message, fee, environment, host)?;
 
     let mut accounts = Accounts { loaded: vec![payer], size: 0, most: limits.loaded_bytes };
-    let outcome = match accounts.load(message, environment, host) {
-        Ok(programs) => run(message, limits, programs, &accounts, charged.clone(), environment),
+    let programs = accounts.load(message, environment, host);
+    let keys: Vec<_> = message.account_keys().iter().copied().collect();
+    let writable: Vec<_> = (0..keys.len()).map(|index| message.is_writable(index)).collect();
+    let setting = Setting {
+        environment,
+        keys: &keys,
+        loaded: &accounts.loaded,
+        writable: &writable,
+        payer: Some(charged.clone()),
+        instructions: SVMStaticMessage::num_instructions(message),
+        compute_units: limits.compute_units,
+        heap_bytes: limits.heap_bytes,
+        log_bytes: Some(LOG_BYTES),
+        delegate: None,
+        is_transaction: true,
+    };
+    let mut run = match programs {
+        Ok(programs) => {
+            run(&setting, programs, host, |invoke, units| process(message, invoke, units))?
+        }
         Err(Failure::Invalid(error)) => Run::failed(error),
         Err(Failure::Halt(halt)) => return Err(halt.into()),
     };
-    let Run { result, accounts: after, mut record } = outcome;
-    match result {
-        Ok(()) => {
-            let changed = accounts.loaded.iter().zip(&after).enumerate();
-            for (_, (loaded, now)) in changed.filter(|(index, _)| message.is_writable(*index)) {
-                loaded.write(host, now)?;
-            }
-        }
+    match &run.result {
+        Ok(()) => run.write(&accounts.loaded, &writable, host)?,
         Err(error) => {
-            record = record.failed(&error);
+            run.record = core::mem::take(&mut run.record).failed(error);
+            // What it had written on the way to other machines is undone with theirs.
+            if let Some(before) = run.written.before.take() {
+                host.revert(before);
+            }
             roll_back(&accounts.loaded, nonce, message, charged, host)?;
         }
     }
+    let mut record = run.record;
     record.loaded_bytes = u32::try_from(accounts.size.min(accounts.most)).unwrap_or(u32::MAX);
-    Ok(record)
+    Ok(Executed { record, elsewhere: run.elsewhere })
 }
 
 /// Why a transaction may not be in a block, in the kernel's words.
@@ -372,7 +391,7 @@ fn head_of(address: &Pubkey, host: &mut dyn Host) -> Result<Option<Head>, Halt> 
     let shown = crate::lamports(balance);
     if shown == 0 {
         let interval = crate::lamports::exactly(0);
-        host.rely_balance(handle, interval.lo, interval.hi)?;
+        rely(host, handle, interval)?;
         return Ok(None);
     }
     host.rely_balance(handle, base_units(1), polity_types::U256::MAX)?;
@@ -395,98 +414,16 @@ fn instructions_account(message: &SanitizedMessage) -> Result<AccountSharedData,
         let accounts = metas.collect::<Option<_>>().ok_or(TransactionError::SanitizeFailure)?;
         instructions.push(BorrowedInstruction { accounts, data: instruction.data, program_id });
     }
-    let data = construct_instructions_data(&instructions)
+    show_instructions(&instructions)
+}
+
+/// The same sysvar for any instructions.
+pub(crate) fn show_instructions(
+    instructions: &[BorrowedInstruction<'_>],
+) -> Result<AccountSharedData, TransactionError> {
+    let data = construct_instructions_data(instructions)
         .map_err(|_| TransactionError::MaxLoadedAccountsDataSizeExceeded)?;
     Ok(AccountSharedData::from(Account { data, owner: sysvar::ID, ..Account::default() }))
-}
-
-/// What a run gave.
-struct Run {
-    result: Result<(), TransactionError>,
-    /// The accounts in the transaction's order, where it ran.
-    accounts: Vec<AccountSharedData>,
-    record: Record,
-}
-
-impl Run {
-    fn failed(error: TransactionError) -> Self {
-        Self { result: Err(error), accounts: Vec::new(), record: Record::default() }
-    }
-}
-
-/// Runs a transaction's instructions one after the other.
-fn run(
-    message: &SanitizedMessage,
-    limits: &Limits,
-    mut programs: ProgramCacheForTxBatch,
-    accounts: &Accounts,
-    payer: AccountSharedData,
-    environment: &Environment,
-) -> Run {
-    let runtime = Runtime::get();
-    let keys = message.account_keys();
-    let loaded = accounts.loaded.iter().map(|loaded| loaded.account.clone());
-    let mut all: Vec<_> = keys.iter().copied().zip(loaded).collect();
-    if let Some((_, first)) = all.first_mut() {
-        *first = payer;
-    }
-    let before = sum(all.iter().map(|(_, account)| account));
-    let rent_before = rent_states(message, all.iter().map(|(_, account)| account), environment);
-    let budget = SVMTransactionExecutionBudget {
-        compute_unit_limit: limits.compute_units,
-        heap_size: limits.heap_bytes,
-        ..runtime.budget
-    };
-    let mut context = TransactionContext::new(
-        all,
-        environment.rent.clone(),
-        budget.max_instruction_stack_depth,
-        budget.max_instruction_trace_length,
-        SVMStaticMessage::num_instructions(message),
-    );
-    let logs = LogCollector::new_ref();
-    let config = EnvironmentConfig::new(
-        environment.blockhash,
-        crate::block::LAMPORTS_PER_SIGNATURE,
-        false,
-        &Precompiles,
-        runtime_features(),
-        &runtime.environments,
-        &environment.sysvars,
-    );
-    heaps::fit(limits.heap_bytes);
-    let mut compute_units = 0;
-    let mut result = {
-        let mut invoke = InvokeContext::new(
-            &mut context,
-            &mut programs,
-            config,
-            Some(logs.clone()),
-            budget,
-            runtime.cost,
-        );
-        process(message, &mut invoke, &mut compute_units)
-    };
-    let inner = inner_instructions(&context);
-    let ExecutionRecord { accounts: after, return_data, .. } = context.into();
-    let after: Vec<_> = after.into_iter().map(|(_, account)| account).collect();
-    if result.is_ok() {
-        let rent_now = rent_states(message, after.iter(), environment);
-        result = check_rent(message, &rent_before, &rent_now);
-    }
-    if result.is_ok() && sum(after.iter()) != before {
-        result = Err(TransactionError::UnbalancedTransaction);
-    }
-    let logs = Rc::try_unwrap(logs).map(|logs| logs.into_inner().into_messages());
-    let record = Record {
-        compute_units,
-        logs: logs.unwrap_or_default(),
-        inner,
-        return_data: (!return_data.data.is_empty())
-            .then(|| (return_data.program_id.to_bytes(), return_data.data)),
-        ..Record::default()
-    };
-    Run { result, accounts: after, record }
 }
 
 fn process<'a>(
@@ -511,73 +448,6 @@ fn process<'a>(
     Ok(())
 }
 
-fn sum<'a>(mut accounts: impl Iterator<Item = &'a AccountSharedData>) -> Option<u128> {
-    accounts.try_fold(0_u128, |sum, account| sum.checked_add(u128::from(account.lamports())))
-}
-
-/// Whether each account that may be written holds enough; `None` for the others.
-fn rent_states<'a>(
-    message: &SanitizedMessage,
-    accounts: impl Iterator<Item = &'a AccountSharedData>,
-    environment: &Environment,
-) -> Vec<Option<RentState>> {
-    let state = |(index, account): (usize, &AccountSharedData)| {
-        let (lamports, len) = (account.lamports(), account.data().len());
-        message.is_writable(index).then(|| RentState::of(lamports, len, &environment.rent))
-    };
-    accounts.enumerate().map(state).collect()
-}
-
-fn check_rent(
-    message: &SanitizedMessage,
-    before: &[Option<RentState>],
-    now: &[Option<RentState>],
-) -> Result<(), TransactionError> {
-    let keys = message.account_keys();
-    for (index, (key, states)) in (0_u8..=u8::MAX).zip(keys.iter().zip(before.iter().zip(now))) {
-        let (Some(before), Some(now)) = states else { continue };
-        if !now.may_follow(*before) && !fees::is_exempt_from_rules(key) {
-            return Err(TransactionError::InsufficientFundsForRent { account_index: index });
-        }
-    }
-    Ok(())
-}
-
-/// What programs sent to others, by the transaction's own instructions.
-fn inner_instructions(context: &TransactionContext<'_>) -> Vec<Vec<InnerInstruction>> {
-    let mut outer = Vec::new();
-    // The transaction's own instruction that each of the trace belongs to.
-    let mut belongs = Vec::new();
-    for index in 0..context.get_instruction_trace_length() {
-        let Ok(instruction) = context.get_instruction_context_at_index_in_trace(index) else {
-            break;
-        };
-        let height = instruction.get_stack_height();
-        if height == TRANSACTION_LEVEL_STACK_HEIGHT {
-            belongs.push(outer.len());
-            outer.push(Vec::new());
-            continue;
-        }
-        let root = belongs.get(instruction.get_index_of_caller()).copied().unwrap_or(usize::MAX);
-        belongs.push(root);
-        let number = |number: u16| u8::try_from(number).unwrap_or(u8::MAX);
-        let accounts = (0..instruction.get_number_of_instruction_accounts()).map(|account| {
-            let account = instruction.get_index_of_instruction_account_in_transaction(account);
-            number(account.unwrap_or_default())
-        });
-        let program = instruction.get_index_of_program_account_in_transaction();
-        if let Some(inner) = outer.get_mut(root) {
-            inner.push(InnerInstruction {
-                program: number(program.unwrap_or_default()),
-                accounts: accounts.collect(),
-                data: instruction.get_instruction_data().to_vec(),
-                stack_height: u8::try_from(height).unwrap_or(u8::MAX),
-            });
-        }
-    }
-    outer
-}
-
 /// What a failed transaction leaves: a fee that is paid, and a nonce that is used.
 fn roll_back(
     loaded: &[Loaded],
@@ -592,14 +462,14 @@ fn roll_back(
         } else {
             let index = message.account_keys().iter().position(|key| *key == address);
             match index.and_then(|index| loaded.get(index)) {
-                Some(loaded) => loaded.write(host, &advanced)?,
+                Some(loaded) => loaded.write(host, &loaded.account, &advanced)?,
                 // Loading ended before it.
                 None => crate::load::write_data(host, &address, &advanced)?,
             }
         }
     }
     match loaded.first() {
-        Some(first) => first.write(host, &payer),
+        Some(first) => first.write(host, &first.account, &payer),
         None => Ok(()),
     }
 }

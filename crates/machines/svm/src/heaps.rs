@@ -21,11 +21,36 @@ const CALM: u32 = 1000;
 thread_local! {
     /// How many such transactions there were, where heaps are large.
     static LARGE: Cell<Option<u32>> = const { Cell::new(Some(CALM)) };
+
+    /// How many runs of programs are under way, one inside the other.
+    static RUNS: Cell<u32> = const { Cell::new(0) };
+}
+
+/// A run of programs, until it is dropped.
+pub(crate) struct Running(());
+
+impl Running {
+    /// Begins a run all of whose programs have heaps of this size. The heaps of the runs
+    /// around it are left as large as they are: their programs may still ask for them.
+    pub(crate) fn new(bytes: u32) -> Self {
+        let runs = RUNS.get();
+        if runs == 0 || bytes > MIN_HEAP_FRAME_BYTES {
+            fit(bytes);
+        }
+        RUNS.set(runs.saturating_add(1));
+        Self(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNS.set(RUNS.get().saturating_sub(1));
+    }
 }
 
 /// Makes the heaps of this thread large enough for a transaction, all of whose programs
 /// have heaps of this size.
-pub(crate) fn fit(bytes: u32) {
+fn fit(bytes: u32) {
     let small = bytes <= MIN_HEAP_FRAME_BYTES;
     match (small, LARGE.get()) {
         (true, None) => {}
@@ -79,5 +104,11 @@ mod tests {
             fit(MIN_HEAP_FRAME_BYTES);
         }
         assert_eq!(size(), MIN_HEAP_FRAME_BYTES as usize);
+        let outer = Running::new(MAX_HEAP_FRAME_BYTES);
+        for _ in 0..=2 * CALM {
+            drop(Running::new(MIN_HEAP_FRAME_BYTES));
+        }
+        assert_eq!(size(), MAX_HEAP_FRAME_BYTES as usize, "a run is under way");
+        drop(outer);
     }
 }

@@ -12,10 +12,13 @@
 
 mod account;
 mod address;
+mod alias;
 mod block;
+mod callee;
 mod executor;
 mod features;
 mod fees;
+pub mod gateway;
 pub mod genesis;
 mod heaps;
 mod lamports;
@@ -25,12 +28,15 @@ mod nonce;
 mod precompiles;
 mod program;
 mod record;
+mod run;
+mod session;
 mod status;
 mod transaction;
 mod transfer;
 
 pub use account::{PAGE, Stored, head_key, owner, read_account, record};
 pub use address::{KIND, account, address, blockhash};
+pub use alias::alias;
 pub use block::{
     BlockInput, LAMPORTS_PER_SIGNATURE, MAX_AGE, MAX_ANCESTORS, SYSVARS, sysvar_account,
 };

@@ -1,15 +1,17 @@
 //! A transaction's accounts, out of the kernel's cells and back.
 
 use crate::{
-    account::{Cells, Changes, Head, NEVER, changes},
+    account::{Cells, Changes, Head, NEVER, changes, executable},
     base_units,
     block::Environment,
+    gateway,
     lamports::{exactly, lamports},
 };
 use polity_kernel::{Account, Code, Halt, Host};
-use polity_types::{AccountId, LocalKey, U256, Value};
+use polity_types::{AccountId, Interval, LocalKey, U256, Value};
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_pubkey::Pubkey;
+use solana_sdk_ids::system_program;
 use std::sync::Arc;
 
 /// What every account counts beside its data (SIMD-0186).
@@ -36,12 +38,25 @@ impl Cells for OfHost<'_> {
     }
 }
 
-/// An account as a transaction found it.
+/// What an account that a run sees is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// Of the block, or of this run alone.
+    MadeUp,
+    /// Of cells of its own.
+    Own(Account),
+    /// Of the balance of another machine's account, for which it stands.
+    Alias(Account, AccountId),
+    /// It is the gateway's vault, whose lamports are made up: what it gains and loses is
+    /// this account's.
+    Vault(Account),
+}
+
+/// An account as a run found it.
 pub(crate) struct Loaded {
     /// What it was; without lamports where it was not there.
     pub(crate) account: AccountSharedData,
-    /// Whose cells it is made of; `None` where it is made up.
-    cells: Option<Account>,
+    pub(crate) nature: Nature,
     pub(crate) head: Option<Head>,
 }
 
@@ -52,52 +67,135 @@ impl Loaded {
         address: &Pubkey,
         environment: &Environment,
     ) -> Result<Self, Halt> {
-        if let Some(account) = environment.account(address) {
-            return Ok(Self::made_up(account.clone()));
-        }
         let id = crate::account(address);
+        if let Some(account) = environment.account(address) {
+            let mut loaded = Self::made_up(account.clone());
+            if *address == gateway::vault() {
+                loaded.nature = Nature::Vault(host.account(&id)?);
+            }
+            return Ok(loaded);
+        }
         let handle = host.account(&id)?;
         let shown = lamports(host.peek(handle)?.unwrap_or_default().balance);
-        let cells = Some(handle);
-        if shown == 0 {
-            return Ok(Self { account: absent(), cells, head: None });
+        let head = match shown {
+            0 => None,
+            _ => Some(Head::read(&mut OfHost(host), handle)?),
+        };
+        // What has an owner or data is none.
+        if head.as_ref().is_none_or(Head::is_none)
+            && let Some(target) = host.aliased(handle)?
+        {
+            return Self::standing_for(host, &target);
         }
-        let mut of_host = OfHost(host);
-        let head = Head::read(&mut of_host, handle)?;
-        let account = head.account(&mut of_host, handle, shown)?;
-        Ok(Self { account, cells, head: Some(head) })
+        let nature = Nature::Own(handle);
+        let account = match &head {
+            None => absent(),
+            Some(head) => head.account(&mut OfHost(host), handle, shown)?,
+        };
+        Ok(Self { account, nature, head })
+    }
+
+    /// The alias of an account, whether or not it is written down that it is one.
+    pub(crate) fn standing_for(host: &mut dyn Host, target: &AccountId) -> Result<Self, Halt> {
+        let handle = host.account(target)?;
+        let mut account = absent();
+        account.set_lamports(lamports(host.peek(handle)?.unwrap_or_default().balance));
+        Ok(Self { account, nature: Nature::Alias(handle, *target), head: None })
     }
 
     /// An account that exists for this transaction alone.
     pub(crate) const fn made_up(account: AccountSharedData) -> Self {
-        Self { account, cells: None, head: None }
+        Self { account, nature: Nature::MadeUp, head: None }
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.account.lamports() > 0 || self.cells.is_none()
+        self.account.lamports() > 0 || self.nature == Nature::MadeUp
+    }
+
+    /// Whose balance the lamports are.
+    pub(crate) const fn balance(&self) -> Option<Account> {
+        match self.nature {
+            Nature::Own(handle) | Nature::Alias(handle, _) => Some(handle),
+            Nature::MadeUp | Nature::Vault(_) => None,
+        }
     }
 
     /// Relies on exactly these lamports.
     pub(crate) fn rely_exactly(&self, host: &mut dyn Host) -> Result<(), Halt> {
-        let Some(handle) = self.cells else { return Ok(()) };
-        let interval = exactly(self.account.lamports());
-        host.rely_balance(handle, interval.lo, interval.hi)
+        let Some(handle) = self.balance() else { return Ok(()) };
+        rely(host, handle, exactly(self.account.lamports()))
     }
 
     /// Relies on at least so many lamports.
     pub(crate) fn rely_at_least(&self, host: &mut dyn Host, least: u64) -> Result<(), Halt> {
-        let Some(handle) = self.cells else { return Ok(()) };
-        host.rely_balance(handle, base_units(least), U256::MAX)
+        let Some(handle) = self.balance() else { return Ok(()) };
+        rely(host, handle, Interval { lo: base_units(least), hi: U256::MAX })
     }
 
-    /// Makes the cells those of the account as it is now.
-    pub(crate) fn write(&self, host: &mut dyn Host, now: &AccountSharedData) -> Result<(), Halt> {
-        let Some(handle) = self.cells else { return Ok(()) };
-        move_lamports(host, handle, self.account.lamports(), now.lamports())?;
+    /// Whether a run may leave the account so. An alias stays a wallet, and is spent from
+    /// only where the account that it stands for delegated that.
+    pub(crate) fn may_become(
+        &self,
+        before: &AccountSharedData,
+        now: &AccountSharedData,
+        delegate: Option<&AccountId>,
+    ) -> bool {
+        let Nature::Alias(_, target) = &self.nature else { return true };
+        let is_wallet = system_program::check_id(now.owner()) && now.data().is_empty();
+        is_wallet && (now.lamports() >= before.lamports() || delegate == Some(target))
+    }
+
+    /// Makes the cells those of the account as it is now, where they are those of what it
+    /// was `before`.
+    pub(crate) fn write(
+        &self,
+        host: &mut dyn Host,
+        before: &AccountSharedData,
+        now: &AccountSharedData,
+    ) -> Result<(), Halt> {
+        let handle = match self.nature {
+            Nature::MadeUp => return Ok(()),
+            Nature::Alias(handle, _) | Nature::Vault(handle) => {
+                return move_lamports(host, handle, before.lamports(), now.lamports());
+            }
+            Nature::Own(handle) => handle,
+        };
+        move_lamports(host, handle, before.lamports(), now.lamports())?;
         if now.lamports() == 0 {
-            return self.remove(host, handle);
+            return remove(host, handle, before);
         }
-        let Changes { slots, code } = changes(&self.account, now);
+        self.write_data(host, handle, before, now)
+    }
+
+    /// The same for an account that its run may still change. One without lamports is not
+    /// gone as long as that is so: it keeps owner and data, and can be given lamports
+    /// again. Gives what it is that the cells are of now.
+    pub(crate) fn write_through(
+        &self,
+        host: &mut dyn Host,
+        before: &AccountSharedData,
+        now: AccountSharedData,
+    ) -> Result<AccountSharedData, Halt> {
+        if let Nature::Own(handle) = self.nature
+            && now.lamports() == 0
+        {
+            move_lamports(host, handle, before.lamports(), 0)?;
+            let mut left = before.clone();
+            left.set_lamports(0);
+            return Ok(left);
+        }
+        self.write(host, before, &now)?;
+        Ok(now)
+    }
+
+    fn write_data(
+        &self,
+        host: &mut dyn Host,
+        handle: Account,
+        before: &AccountSharedData,
+        now: &AccountSharedData,
+    ) -> Result<(), Halt> {
+        let Changes { slots, code } = changes(before, now);
         for (key, value) in slots {
             host.write(handle, &key, value)?;
         }
@@ -109,27 +207,46 @@ impl Loaded {
             None => Ok(()),
         }
     }
+}
 
-    /// An account without lamports is gone; what it holds below one is not.
-    fn remove(&self, host: &mut dyn Host, handle: Account) -> Result<(), Halt> {
-        if self.account.lamports() == 0 {
-            return Ok(());
-        }
-        let dust = host.peek(handle)?.is_some_and(|record| !record.balance.is_zero());
-        if !dust {
-            // Relies on the exact balance.
-            return host.set_existence(handle, false);
-        }
-        let more = base_units(self.account.lamports()).saturating_add(U256::ONE);
-        host.rely_balance(handle, more, U256::MAX)?;
-        if self.head.as_ref().is_some_and(|head| !head.is_none()) {
-            host.reset_storage(handle)?;
-        }
-        if self.head.as_ref().is_some_and(|head| head.has_code) {
-            host.set_code(handle, None)?;
-        }
-        Ok(())
+/// An account without lamports is gone; what it holds below one is not.
+fn remove(host: &mut dyn Host, handle: Account, before: &AccountSharedData) -> Result<(), Halt> {
+    let has_head = !before.data().is_empty()
+        || before.executable()
+        || !system_program::check_id(before.owner());
+    if before.lamports() == 0 && !has_head {
+        return Ok(());
     }
+    let dust = host.peek(handle)?.is_some_and(|record| !record.balance.is_zero());
+    if !dust {
+        // Relies on the exact balance.
+        return host.set_existence(handle, false);
+    }
+    rely(host, handle, Interval { lo: U256::ONE, hi: U256::MAX })?;
+    if has_head {
+        host.reset_storage(handle)?;
+    }
+    if executable(before).is_some() {
+        host.set_code(handle, None)?;
+    }
+    Ok(())
+}
+
+/// Relies on a balance within these bounds as it is now. The host's bounds are for what it
+/// was before the transaction, whatever the transaction did to it since.
+pub(crate) fn rely(host: &mut dyn Host, handle: Account, now: Interval) -> Result<(), Halt> {
+    let original = host.original(handle)?.unwrap_or_default().balance;
+    let balance = host.peek(handle)?.unwrap_or_default().balance;
+    let Interval { lo, hi } = now;
+    let (lo, hi) = match balance.checked_sub(original) {
+        Some(more) if hi == U256::MAX => (lo.saturating_sub(more), hi),
+        Some(more) => (lo.saturating_sub(more), hi.saturating_sub(more)),
+        None => {
+            let less = original.saturating_sub(balance);
+            (lo.saturating_add(less), hi.saturating_add(less))
+        }
+    };
+    host.rely_balance(handle, lo, hi)
 }
 
 /// What stands for an account that is not there.

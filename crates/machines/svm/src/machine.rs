@@ -1,17 +1,16 @@
 use crate::{
     KIND,
     account::code_hash,
-    block::Environments,
-    executor::{Failure, execute, invalid},
-    status,
+    callee,
+    executor::{Executed, Failure, execute, invalid},
+    session, status,
     transaction::{Transaction, decode},
 };
 use polity_kernel::{
     BlockContext, Call, DecodeError, Decoded, EndOfBlock, Halt, Host, Invalid, Machine, Outcome,
-    Session, Totals, Transacted, TransactionOutput,
+    Totals, Transacted, TransactionOutput,
 };
 use polity_types::{B256, Bytes, MachineKind, Meter, Receipt, Resources, Status};
-use std::any::Any;
 
 /// The most compute units of a block.
 pub const MAX_BLOCK_UNITS: u64 = 60_000_000;
@@ -27,28 +26,9 @@ impl Svm {
     }
 }
 
-/// What the machine keeps from transaction to transaction.
-#[derive(Default)]
-struct SvmSession {
-    environments: Environments,
-}
-
-impl Session for SvmSession {
-    fn mark(&mut self) -> u64 {
-        0
-    }
-
-    fn revert(&mut self, _mark: u64) {}
-
-    fn clear(&mut self) {}
-}
-
-impl SvmSession {
-    fn take(host: &mut dyn Host) -> Box<Self> {
-        let session = host.session().take().map(|session| session as Box<dyn Any>);
-        session.and_then(|session| session.downcast().ok()).unwrap_or_default()
-    }
-}
+/// What it costs to enter the machine, in compute units, beside each account and what the
+/// program does: a context and a session of the runtime are made.
+const ENTRY: u64 = 1_000;
 
 impl Machine for Svm {
     fn kind(&self) -> MachineKind {
@@ -74,6 +54,10 @@ impl Machine for Svm {
         })
     }
 
+    fn entry(&self) -> u64 {
+        ENTRY
+    }
+
     fn code_hash(&self, code: &[u8]) -> B256 {
         code_hash(code)
     }
@@ -86,15 +70,13 @@ impl Machine for Svm {
         let tx: &Transaction = tx.payload().ok_or_else(|| {
             Halt::Fault("a transaction of another machine came to the Solana machine".into())
         })?;
-        let mut session = SvmSession::take(host);
-        let environment = session.environments.of(host.block());
-        *host.session() = Some(session);
-        let record = match execute(tx, &*environment?, host) {
-            Ok(record) => record,
+        let environment = session::environment(host)?;
+        let Executed { record, elsewhere } = match execute(tx, &environment, host) {
+            Ok(executed) => executed,
             Err(Failure::Invalid(error)) => return Ok(Transacted::Invalid(invalid(&error))),
             Err(Failure::Halt(halt)) => return Err(halt),
         };
-        host.charge(Meter::Compute, record.compute_units)?;
+        host.charge(Meter::Compute, record.compute_units.saturating_sub(elsewhere))?;
         let status = match record.error() {
             None => Status::Success,
             Some(error) => Status::Failed(error.to_string()),
@@ -111,12 +93,12 @@ impl Machine for Svm {
         }))
     }
 
-    fn call(&self, call: Call, _host: &mut dyn Host) -> Result<Outcome, Halt> {
+    fn call(&self, call: Call, host: &mut dyn Host) -> Result<Outcome, Halt> {
         // An account takes what it is given; its program is not asked.
         if call.input.is_empty() {
             return Ok(Outcome { status: Status::Success, output: Bytes::new() });
         }
-        Ok(Outcome::failed("NotCallable"))
+        callee::call(&call, host)
     }
 
     fn end_block(

@@ -3,7 +3,7 @@
 use crate::{
     account::{Cells, Head, NEVER},
     features::runtime_features,
-    precompiles,
+    gateway, precompiles,
 };
 use polity_kernel::Code;
 use solana_account::AccountSharedData;
@@ -85,6 +85,11 @@ impl Runtime {
                     0,
                     solana_compute_budget_program::Entrypoint::register,
                 ),
+            ),
+            (
+                gateway::ID,
+                "polity_gateway",
+                ProgramCacheEntry::new_builtin(0, 0, gateway::Entrypoint::register),
             ),
         ];
         let mut builtins = ProgramCacheForTxBatch::new(0);

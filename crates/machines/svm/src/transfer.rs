@@ -170,6 +170,10 @@ impl Party {
         if head.as_ref().is_some_and(|head| head.executable) {
             return Ok(None);
         }
+        // What is meant for an alias is for another account.
+        if head.as_ref().is_none_or(Head::is_none) && host.aliased(handle)?.is_some() {
+            return Ok(None);
+        }
         let len = head.as_ref().map_or(0, |head| head.len);
         Ok(Some(Self {
             handle,

@@ -1,0 +1,32 @@
+use solana_instruction::error::InstructionError;
+
+/// Why the gateway refuses, as the number of a custom error. Numbers below 128 are those
+/// of SPL Token, whose interface it has as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[repr(u32)]
+pub enum GatewayError {
+    /// The callee failed, and the call was to fail with it.
+    #[error("the callee failed")]
+    CallFailed = 128,
+    /// An alias signs as the caller: the account that it stands for can call itself.
+    #[error("an alias can not be the caller")]
+    AliasCaller = 129,
+    /// The target is of this machine: that is what instructions are for.
+    #[error("the target is a Solana account")]
+    SameMachine = 130,
+    /// Lamports go along or come back, and the vault is not among the accounts, writable.
+    #[error("the gateway's vault is missing")]
+    NoVault = 131,
+    /// An alias was given an owner or data, or spent from without its account's leave.
+    #[error("an alias is no account of its own")]
+    AliasChanged = 132,
+    /// The frame may change nothing.
+    #[error("the frame may change nothing")]
+    ReadOnly = 133,
+}
+
+impl From<GatewayError> for InstructionError {
+    fn from(error: GatewayError) -> Self {
+        Self::Custom(error as u32)
+    }
+}

@@ -1,0 +1,69 @@
+//! How the gateway's instructions are written.
+
+use super::{CALL, ID, vault};
+use polity_types::AccountId;
+use solana_instruction::{AccountMeta, Instruction};
+use solana_pubkey::Pubkey;
+use solana_sdk_ids::system_program;
+
+/// A call of another machine's account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invocation {
+    /// Whom to call, by its own name or by an alias in its machine.
+    pub target: AccountId,
+    /// Lamports that go along.
+    pub value: u64,
+    /// The most compute units that the callee may use; 0 for all that are left.
+    pub units: u64,
+    /// Whether the callee may change nothing.
+    pub read_only: bool,
+    /// Whether the instruction fails where the callee does.
+    pub abort: bool,
+    /// Whether nobody may call the calling program meanwhile.
+    pub lock: bool,
+    /// What the callee is asked, in its own machine's encoding.
+    pub payload: Vec<u8>,
+}
+
+impl Invocation {
+    /// A call without lamports and with all that is left, which fails if the callee does.
+    pub const fn new(target: AccountId, payload: Vec<u8>) -> Self {
+        let (read_only, abort, lock) = (false, true, false);
+        Self { target, value: 0, units: 0, read_only, abort, lock, payload }
+    }
+
+    /// The instruction, with the accounts that it needs and those that the callee may
+    /// credit or change.
+    pub fn instruction(&self, caller: &Pubkey, touched: &[AccountMeta]) -> Instruction {
+        let mut data = vec![CALL, self.target.machine.byte()];
+        data.extend_from_slice(self.target.address.as_slice());
+        data.extend_from_slice(&self.value.to_le_bytes());
+        data.extend_from_slice(&self.units.to_le_bytes());
+        let flags = [self.read_only, self.abort, self.lock];
+        data.push((0_u8..).zip(flags).fold(0, |all, (bit, set)| all | u8::from(set) << bit));
+        data.extend_from_slice(&self.payload);
+        let caller = match self.value {
+            0 => AccountMeta::new_readonly(*caller, true),
+            _ => AccountMeta::new(*caller, true),
+        };
+        let mut accounts = vec![
+            caller,
+            AccountMeta::new(vault(), false),
+            AccountMeta::new_readonly(system_program::ID, false),
+        ];
+        accounts.extend_from_slice(touched);
+        Instruction { program_id: ID, accounts, data }
+    }
+}
+
+/// The input of a call to a Solana program from another machine: the accounts that its
+/// instruction is given, and its data.
+pub fn input(accounts: &[AccountMeta], data: &[u8]) -> Vec<u8> {
+    let mut input = vec![u8::try_from(accounts.len()).unwrap_or(u8::MAX)];
+    for account in accounts {
+        input.push(u8::from(account.is_signer) | u8::from(account.is_writable) << 1);
+        input.extend_from_slice(account.pubkey.as_ref());
+    }
+    input.extend_from_slice(data);
+    input
+}

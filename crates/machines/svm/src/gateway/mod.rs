@@ -1,0 +1,178 @@
+//! The gateway: the program by which Solana's programs reach other machines.
+//!
+//! It is built in, at [`ID`], and takes instructions of a transaction and of programs
+//! alike. What it does needs the kernel, and the runtime has no place for a guest's own
+//! data: the [`Door`] of the innermost run lies in a variable of the thread.
+
+mod call;
+mod entry;
+mod error;
+mod instructions;
+
+pub(crate) use entry::Entrypoint;
+pub use error::GatewayError;
+pub use instructions::{Invocation, input};
+
+use crate::run::{Setting, Written};
+use polity_kernel::{Halt, Host};
+use solana_account::{Account, AccountSharedData};
+use solana_instruction::error::InstructionError;
+use solana_program_runtime::invoke_context::InvokeContext;
+use solana_pubkey::Pubkey;
+use std::sync::LazyLock;
+
+/// The gateway's address.
+pub const ID: Pubkey = Pubkey::from_str_const("Gateway111111111111111111111111111111111111");
+
+/// The tags of the instructions that are the gateway's own. Those below are for the
+/// interface of token programs.
+const CALL: u8 = 128;
+
+/// Compute units of every instruction.
+const UNITS: u64 = 150;
+
+static VAULT: LazyLock<Pubkey> = LazyLock::new(|| Pubkey::find_program_address(&[b"vault"], &ID).0);
+
+/// The lamports that the vault shows to every run: about half of what a number holds.
+const VAULT_LAMPORTS: u64 = 1 << 62;
+
+/// The account through which lamports leave Solana's programs and come back to them: the
+/// gateway's derived address for the seed `vault`. Programs see a number of lamports that
+/// is made up and says nothing.
+pub fn vault() -> Pubkey {
+    *VAULT
+}
+
+/// The vault as every run finds it.
+pub(crate) fn vault_account() -> AccountSharedData {
+    let account = Account {
+        lamports: VAULT_LAMPORTS,
+        owner: ID,
+        rent_epoch: crate::account::NEVER,
+        ..Account::default()
+    };
+    account.into()
+}
+
+trait Guest {
+    fn process(&mut self, invoke: &mut InvokeContext<'_, '_>) -> Result<(), InstructionError>;
+}
+
+environmental::environmental!(current: trait Guest);
+
+/// Why an instruction of the gateway ends early.
+enum Stop {
+    /// It fails, and with it all that its programs do.
+    Fails(InstructionError),
+    /// The run of the whole transaction is over.
+    Halts(Halt),
+}
+
+impl From<InstructionError> for Stop {
+    fn from(error: InstructionError) -> Self {
+        Self::Fails(error)
+    }
+}
+
+impl From<GatewayError> for Stop {
+    fn from(error: GatewayError) -> Self {
+        Self::Fails(error.into())
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::Halts(halt)
+    }
+}
+
+/// The way from a run to the kernel.
+pub(crate) struct Door<'a> {
+    setting: &'a Setting<'a>,
+    host: &'a mut dyn Host,
+    written: Written,
+    /// Compute units that other machines used.
+    elsewhere: u64,
+    halt: Option<Halt>,
+}
+
+impl<'a> Door<'a> {
+    pub(crate) fn new(setting: &'a Setting<'a>, host: &'a mut dyn Host) -> Self {
+        Self { setting, host, written: Written::default(), elsewhere: 0, halt: None }
+    }
+
+    /// Runs what may come to the gateway.
+    pub(crate) fn open<T>(&mut self, run: impl FnOnce() -> T) -> T {
+        current::using(self, run)
+    }
+
+    /// What was written meanwhile, and the compute units that other machines used.
+    ///
+    /// # Errors
+    /// The run of the whole transaction is over.
+    pub(crate) fn close(self) -> Result<(Written, u64), Halt> {
+        match self.halt {
+            Some(halt) => Err(halt),
+            None => Ok((self.written, self.elsewhere)),
+        }
+    }
+
+    fn dispatch(&mut self, invoke: &mut InvokeContext<'_, '_>) -> Result<(), Stop> {
+        let context = invoke.transaction_context.get_current_instruction_context()?;
+        let data = context.get_instruction_data().to_vec();
+        let (tag, rest) = data.split_first().ok_or(InstructionError::InvalidInstructionData)?;
+        match *tag {
+            CALL => self.call(rest, invoke),
+            _ => Err(InstructionError::InvalidInstructionData.into()),
+        }
+    }
+}
+
+impl Guest for Door<'_> {
+    fn process(&mut self, invoke: &mut InvokeContext<'_, '_>) -> Result<(), InstructionError> {
+        match self.dispatch(invoke) {
+            Ok(()) => Ok(()),
+            Err(Stop::Fails(error)) => Err(error),
+            Err(Stop::Halts(halt)) => {
+                self.halt = Some(halt);
+                Err(InstructionError::ProgramEnvironmentSetupFailure)
+            }
+        }
+    }
+}
+
+/// An account of the instruction that the gateway executes.
+#[derive(Clone, Copy, Debug)]
+struct Passed {
+    /// Its number among the run's accounts.
+    index: u16,
+    key: Pubkey,
+    signer: bool,
+    writable: bool,
+}
+
+impl Passed {
+    /// Whether it is the vault, and can be used.
+    fn is_vault(&self) -> bool {
+        self.writable && self.key == vault()
+    }
+}
+
+/// The instruction's accounts in its order.
+fn passed(invoke: &InvokeContext<'_, '_>) -> Result<Vec<Passed>, InstructionError> {
+    let context = invoke.transaction_context.get_current_instruction_context()?;
+    let all = context.instruction_accounts().iter();
+    let one = |account: &solana_transaction_context::instruction_accounts::InstructionAccount| {
+        let index = account.index_in_transaction;
+        let key = *invoke.transaction_context.get_key_of_account_at_index(index)?;
+        Ok(Passed { index, key, signer: account.is_signer(), writable: account.is_writable() })
+    };
+    all.map(one).collect()
+}
+
+/// Takes `N` bytes from the front.
+fn take<const N: usize>(data: &mut &[u8]) -> Result<[u8; N], InstructionError> {
+    let (bytes, rest) = data.split_first_chunk().ok_or(InstructionError::InvalidInstructionData)?;
+    *data = rest;
+    Ok(*bytes)
+}
