@@ -11,6 +11,7 @@
 
 mod bare;
 mod clock;
+mod interop;
 mod kernel;
 mod latency;
 mod node;
@@ -40,6 +41,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Calls from machine to machine beside calls within one.
+    Interop(interop::Interop),
     /// The sequential engine beside bare revm, in CPU time.
     Kernel(kernel::Kernel),
     /// The parallel engine beside the sequential one, in wall and CPU time.
@@ -62,6 +65,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Interop(interop) => interop.run(),
         Command::Kernel(kernel) => kernel.run(),
         Command::Parallel(parallel) => parallel.run(),
         Command::Latency(latency) => latency.run(),
