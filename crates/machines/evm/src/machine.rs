@@ -49,6 +49,10 @@ use revm::{
 /// towards no limit.
 const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
+/// What it costs to enter the machine, in gas, beside what the contract does: what an
+/// empty call from another machine takes (`polity-benches interop`).
+const ENTRY: u64 = 3_000;
+
 /// The Ethereum machine, by the rules of one chain.
 #[derive(Clone, Debug)]
 pub struct Evm {
@@ -261,6 +265,15 @@ impl Machine for Evm {
             }
         }
         Ok(())
+    }
+
+    // What arithmetic takes (`polity-benches interop`).
+    fn unit(&self) -> u64 {
+        750
+    }
+
+    fn entry(&self) -> u64 {
+        ENTRY
     }
 
     fn code_hash(&self, code: &[u8]) -> B256 {

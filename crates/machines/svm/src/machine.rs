@@ -28,7 +28,7 @@ impl Svm {
 
 /// What it costs to enter the machine, in compute units, beside each account and what the
 /// program does: a context and a session of the runtime are made.
-const ENTRY: u64 = 1_000;
+const ENTRY: u64 = 7_000;
 
 impl Machine for Svm {
     fn kind(&self) -> MachineKind {
@@ -56,6 +56,11 @@ impl Machine for Svm {
 
     fn entry(&self) -> u64 {
         ENTRY
+    }
+
+    // What arithmetic takes (`polity-benches interop`).
+    fn unit(&self) -> u64 {
+        1250
     }
 
     fn code_hash(&self, code: &[u8]) -> B256 {
