@@ -16,7 +16,7 @@ use eyre::{Context, bail};
 use polity_node::{
     Node,
     chain::Event,
-    eth::{CLIENT_VERSION, Ethereum},
+    eth::{CLIENT_VERSION, Ethereum, forget_filters},
     metrics,
     rpc::{Door, Server, Service},
 };
@@ -86,6 +86,7 @@ impl NodeOptions {
         let door = Ethereum::door(node.clone());
         metrics::install();
         tokio::spawn(metrics::watch(door.clone()));
+        tokio::spawn(forget_filters(door.clone()));
         let mut servers = Vec::new();
         for address in addresses {
             let methods = Ethereum::methods(node.powers);

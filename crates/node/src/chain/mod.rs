@@ -12,6 +12,7 @@ mod fork;
 mod guest;
 mod identity;
 mod marks;
+mod recent;
 mod seal;
 mod store;
 mod transaction;
@@ -456,10 +457,23 @@ impl Opened {
     }
 }
 
+/// MiB of the state's values that are cached. Files are in the system's cache as well.
+const VALUE_CACHE: u64 = 64;
+/// MiB that were written and are not at their place yet.
+const WRITE_BUFFER: u64 = 16;
+/// MiB of the trie's pages that are cached, and as many of its leaves: with what a commit needs
+/// they fit into one of nomt's regions.
+const TRIE_CACHE: usize = 64;
+
 /// The state in a folder, which is made where it is absent.
 fn open_disk(folder: &Path, chain_id: u64) -> Result<disk::Disk, ChainError> {
     let chain = U256::from(chain_id).into();
-    let options = disk::DiskOptions::default();
+    let options = disk::DiskOptions {
+        value_cache: VALUE_CACHE,
+        write_buffer: WRITE_BUFFER,
+        trie_cache: TRIE_CACHE,
+        ..disk::DiskOptions::default()
+    };
     if folder.exists() {
         return Ok(disk::Disk::open(folder, Some(chain), &options)?);
     }

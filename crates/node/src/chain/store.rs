@@ -1,7 +1,6 @@
 //! Blocks on redb: in a file, or in memory by the same code.
 
 use std::{
-    collections::BTreeMap,
     ops::Bound,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -22,7 +21,7 @@ use redb::{
 
 use super::{
     Block, Entry, Envelope, GuestTransaction, Guests, Identity, Included, IncludedGuest,
-    Transaction, edits,
+    Transaction, edits, recent::Recent,
 };
 
 /// Height → header, transactions and withdrawals.
@@ -53,9 +52,6 @@ const FORMAT_KEY: &str = "format";
 const CHAIN_KEY: &str = "chain";
 const GENESIS_KEY: &str = "genesis";
 
-/// How many of the last blocks are kept decoded.
-const RECENT: usize = 128;
-
 /// The bytes of the database that are kept in memory. Blocks that are asked for often
 /// are kept decoded.
 const CACHE: usize = 64 << 20;
@@ -65,7 +61,7 @@ pub struct Store {
     database: Database,
     guests: Guests,
     durable: bool,
-    recent: Mutex<BTreeMap<u64, Arc<Block>>>,
+    recent: Mutex<Recent>,
 }
 
 /// Why blocks cannot be read or written.
@@ -221,12 +217,13 @@ impl Store {
     /// The database failed.
     pub fn put(&self, block: Arc<Block>, edits: Option<&[u8]>) -> Result<(), StoreError> {
         let number = block.number();
+        let (row, receipts) = rows(&block)?;
+        let bytes = row.len().saturating_add(receipts.len());
         let mut write = self.write()?;
         if !self.durable {
             write.set_durability(Durability::None).map_err(failed)?;
         }
         {
-            let (row, receipts) = rows(&block)?;
             write.open_table(BLOCKS).map_err(failed)?.insert(number, &row[..]).map_err(failed)?;
             let mut table = write.open_table(RECEIPTS).map_err(failed)?;
             table.insert(number, &receipts[..]).map_err(failed)?;
@@ -257,11 +254,7 @@ impl Store {
             }
         }
         write.commit().map_err(failed)?;
-        let mut recent = self.recent();
-        recent.insert(number, block);
-        while recent.len() > RECENT {
-            recent.pop_first();
-        }
+        self.recent().add(block, bytes);
         Ok(())
     }
 
@@ -304,7 +297,7 @@ impl Store {
             }
         }
         write.commit().map_err(failed)?;
-        self.recent().retain(|number, _| *number <= height);
+        self.recent().truncate(height);
         Ok(())
     }
 
@@ -437,9 +430,10 @@ impl Store {
     /// # Errors
     /// The database failed, or what it holds is no block.
     pub fn block(&self, number: u64) -> Result<Option<Arc<Block>>, StoreError> {
-        if let Some(block) = self.recent().get(&number) {
-            return Ok(Some(block.clone()));
-        }
+        let age = match self.recent().get(number) {
+            Ok(block) => return Ok(Some(block)),
+            Err(age) => age,
+        };
         let rows = self.read(|read| {
             let blocks = read.open_table(BLOCKS).map_err(failed)?;
             let receipts = read.open_table(RECEIPTS).map_err(failed)?;
@@ -449,12 +443,15 @@ impl Store {
                 .zip(receipts)
                 .map(|(block, receipts)| (block.value().to_vec(), receipts.value().to_vec())))
         })?;
-        let parse = |(block, receipts): (Vec<u8>, Vec<u8>)| parse(&block, &receipts, &self.guests);
-        let block = rows.map(parse).transpose().map_err(|error| match error {
+        let Some((row, receipts)) = rows else { return Ok(None) };
+        let block = parse(&row, &receipts, &self.guests).map_err(|error| match error {
             StoreError::Corrupt(what) => StoreError::Corrupt(format!("block {number}: {what}")),
             other => other,
         })?;
-        Ok(block.map(Arc::new))
+        let block = Arc::new(block);
+        let bytes = row.len().saturating_add(receipts.len());
+        self.recent().put_back(block.clone(), bytes, age);
+        Ok(Some(block))
     }
 
     /// What was edited before the block at a height.
@@ -479,7 +476,7 @@ impl Store {
         accounts.into_iter().map(row).collect()
     }
 
-    fn recent(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Block>>> {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

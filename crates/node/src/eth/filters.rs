@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -22,9 +22,8 @@ use super::{
 };
 use crate::{
     chain::{Event, Transaction},
-    rpc::{Methods, Params, Reply, RpcError, reply},
+    rpc::{Door, Methods, Params, Reply, RpcError, reply},
 };
-use std::sync::Arc;
 
 /// A filter that nobody asks for is forgotten after this.
 const LIFE: Duration = Duration::from_secs(5 * 60);
@@ -84,12 +83,27 @@ impl Filters {
     fn table(&self) -> MutexGuard<'_, HashMap<u64, Installed>> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Forgets those that nobody has asked for that long.
+    fn forget(&self, life: Duration) {
+        self.table().retain(|_, filter| filter.used.elapsed() < life);
+    }
+}
+
+/// Forgets the filters of clients that are gone, for ever: a filter holds the events that nobody
+/// fetched, and with them their blocks.
+pub async fn forget(door: Door<Ethereum>) {
+    let mut clock = tokio::time::interval(LIFE / 5);
+    loop {
+        clock.tick().await;
+        door.get().filters.forget(LIFE);
+    }
 }
 
 impl Ethereum {
     fn install(&self, kind: Kind) -> Reply {
+        self.filters.forget(LIFE);
         let mut table = self.filters.table();
-        table.retain(|_, filter| filter.used.elapsed() < LIFE);
         if table.len() >= self.filters.most {
             return Err(RpcError::limit(format!("more than {} filters", self.filters.most)));
         }
@@ -172,4 +186,23 @@ fn drain<T: Clone>(events: &mut Receiver<T>, mut take: impl FnMut(T)) -> Result<
 
 fn unknown() -> RpcError {
     RpcError::server("filter not found")
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::broadcast;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_asks_for_is_forgotten() {
+        let filters = Filters::new(1);
+        let (events, added) = broadcast::channel(1);
+        let kind = Kind::Pending { added, full: false };
+        filters.table().insert(1, Installed { kind, used: Instant::now() });
+        filters.forget(LIFE);
+        assert_eq!(events.receiver_count(), 1);
+        filters.forget(Duration::ZERO);
+        assert_eq!(events.receiver_count(), 0, "events are still kept for it");
+    }
 }

@@ -50,6 +50,7 @@ pub use access::create_access_list;
 pub use call::{call, call_many};
 pub use estimate::estimate_gas;
 pub use failure::CallError;
+pub use filters::forget as forget_filters;
 pub use net::CLIENT_VERSION;
 pub use parity::{
     replay_block, replay_transaction, trace_block, trace_call as parity_call,

@@ -39,14 +39,24 @@ const AT_ONCE: usize = 50_000;
 const PAGE: u64 = 4096;
 
 /// The sizes of a state on disk.
+///
+/// They bound what it takes of memory, but for what tells where things are on disk: a byte for each
+/// page of the trie that there is room for, and an index of the pages of its leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DiskOptions {
     /// MiB of memory for cached values.
     pub value_cache: u64,
-    /// MiB of memory for values that were written, before they move from the journal to their
-    /// place on disk; at least 1.
+    /// MiB of values that were written, before they move from the journal to their place on disk;
+    /// at least 1. With its index such a value takes two to three times its size of memory, and
+    /// while a full buffer is written, the next one fills. A state keeps the size that it was made
+    /// with.
     pub write_buffer: u64,
     /// MiB of memory for cached pages of the trie, and as many for its leaves.
+    ///
+    /// nomt gets the memory of its pages in regions of 256 MiB, keeps them, and always takes the
+    /// page that was free for the longest: however few it needs at a time, after some hundred
+    /// thousand changes it has touched a whole region. So all of them together take 256 MiB in the
+    /// end, and once more as much where the caches and a commit do not fit into that.
     pub trie_cache: usize,
     /// The pages that the trie has room for at first, of 4 KiB each; about one page is needed for
     /// 200 keys. The room grows by itself, for which the trie is written anew.
