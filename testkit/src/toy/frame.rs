@@ -4,7 +4,7 @@ use std::{any::Any, collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::keccak256;
 use polity_kernel::{Account, Call, Code, Halt, Host, Session};
-use polity_types::{AccountId, CodeRef, Event, MachineKind, Meter, Status, U256, Value};
+use polity_types::{AccountId, AssetId, CodeRef, Event, MachineKind, Meter, Status, U256, Value};
 
 use super::{Invocation, Op, Program, Seen, slot_key};
 
@@ -160,6 +160,11 @@ impl<'a> Frame<'a> {
             | Op::Mint { .. }
             | Op::Debit { .. }
             | Op::Credit { .. } => self.pay(op, host),
+            Op::SendAsset { asset, from, to, amount } => {
+                self.own(&from, host)?;
+                let sent = host.transfer(AssetId(asset), &from, &to, amount)?;
+                self.see(Seen::Flag(sent.is_ok()))
+            }
             Op::AddSlot { account, key, word } => {
                 let owner = self.own(&account, host)?;
                 let sum = host.read(owner, &slot_key(key))?.as_word().unwrap_or_default();

@@ -230,6 +230,17 @@ pub enum Op {
     Revert,
     /// Ends the frame as a failure.
     Fail,
+    /// Sends an asset of the ledger; sees whether the ledger did so.
+    SendAsset {
+        /// The asset.
+        asset: B256,
+        /// Who sends: an account of the machine.
+        from: AccountId,
+        /// Who receives: any account.
+        to: AccountId,
+        /// How much.
+        amount: U256,
+    },
     /// Adds a word to a slot, and sees the sum.
     AddSlot {
         /// Whose.

@@ -1,6 +1,6 @@
 //! The Ethereum machine in the matrix.
 
-use crate::script::{Act, Member, Seen, exhausts, lamports};
+use crate::script::{Act, Member, Seen, asset, exhausts, lamports};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::{SolCall, SolValue};
 use polity_evm::{
@@ -36,6 +36,16 @@ impl EvmMember {
             Act::Emit(text) => Step::emit(text.as_bytes().to_vec()),
             Act::Fail => Step::revert("so"),
             Act::Exhaust => Step::spin(),
+            Act::Send(to, amount) => {
+                let AccountId { machine, address } = members[to.machine].account(to.number);
+                let send = IPolity::sendCall {
+                    asset: asset().0,
+                    machine: machine.byte(),
+                    to: address,
+                    amount: U256::from(*amount),
+                };
+                Step::attempt(GATEWAY, 0, send.abi_encode())
+            }
             Act::Call(call) => {
                 let member = members[call.to.machine];
                 let AccountId { machine, address } = member.account(call.to.number);

@@ -14,6 +14,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod conservation;
 mod evm;
 mod script;
 mod svm;
@@ -124,31 +125,35 @@ impl Ran {
 /// Runs a transaction on a fresh state, and blocks of three senders' such transactions on every
 /// engine.
 fn run(member: usize, acts: &[Act]) -> Ran {
-    let (machines, before) = (machines(), state());
+    let before = state();
+    let (output, after) = transact(member, acts, &before);
+    Ran { member, acts: acts.to_vec(), output, before, after }
+}
+
+fn transact(member: usize, acts: &[Act], before: &State) -> (TransactionOutput, State) {
+    let machines = machines();
+    let transaction = |sender| MEMBERS[member].transaction(sender, acts, &MEMBERS);
     let block = |senders: std::ops::Range<u8>| Block {
         context: context(),
-        transactions: senders
-            .map(|sender| MEMBERS[member].transaction(sender, acts, &MEMBERS))
-            .collect(),
+        transactions: senders.map(transaction).collect(),
         transaction_limit: Resources::UNLIMITED,
     };
-    let one = Sequential::new().execute(&machines, &before, &block(0..1)).unwrap();
+    let one = Sequential::new().execute(&machines, before, &block(0..1)).unwrap();
     let three = block(0..3);
-    let sequential = Sequential::new().execute(&machines, &before, &three).unwrap();
+    let sequential = Sequential::new().execute(&machines, before, &three).unwrap();
     assert_eq!(one.transactions[0], sequential.transactions[0]);
     for threads in [2, 4] {
-        let mut engine =
-            Parallel::new(NonZeroUsize::new(threads).unwrap()).unwrap().with_least_gas(0);
-        let parallel = engine.execute(&machines, &before, &three).unwrap();
+        let threads = NonZeroUsize::new(threads).unwrap();
+        let mut engine = Parallel::new(threads).unwrap().with_least_gas(0);
+        let parallel = engine.execute(&machines, before, &three).unwrap();
         assert_eq!(parallel, sequential, "{threads} threads");
     }
-    let after = sequential
-        .effects()
-        .try_fold(before.clone(), |state: State, effects: &Effects| state.apply(effects));
-    conserved(&before, &after.unwrap(), sequential.effects());
+    let apply = |state: State, effects: &Effects| state.apply(effects);
+    let after = sequential.effects().try_fold(before.clone(), apply).unwrap();
+    conserved(before, &after, sequential.effects());
     let output = one.transactions.into_iter().next().unwrap();
     let after = before.apply(&output.effects).unwrap();
-    Ran { member, acts: acts.to_vec(), output, before, after }
+    (output, after)
 }
 
 /// The native asset is what it was, but for what was minted and burnt.

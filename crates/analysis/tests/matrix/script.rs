@@ -2,7 +2,7 @@
 
 use polity_kernel::Decoded;
 use polity_testkit::state::State;
-use polity_types::{AccountId, Bytes, Receipt, U256};
+use polity_types::{AccountId, AssetId, B256, Bytes, Receipt, U256};
 
 /// The native asset that goes along where some does: a number of lamports.
 pub(crate) const LAMPORT: u64 = 1_000_000_000;
@@ -30,6 +30,8 @@ pub(crate) enum Act {
     Fail,
     /// Uses all that it may use.
     Exhaust,
+    /// Sends the ledger's asset to a contract of any machine, where the machine has a word for it.
+    Send(Contract, u64),
     /// Calls a contract of another machine, and sees how that ended.
     Call(Call),
 }
@@ -135,4 +137,9 @@ pub(crate) fn exhausts(acts: &[Act]) -> bool {
         Act::Call(call) => exhausts(&call.acts),
         _ => false,
     })
+}
+
+/// The asset of the ledger that contracts send.
+pub(crate) fn asset() -> AssetId {
+    AssetId(B256::repeat_byte(0xa5))
 }

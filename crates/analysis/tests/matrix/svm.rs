@@ -71,6 +71,7 @@ fn data(number: u8, acts: &[Act], members: &[&dyn Member]) -> Vec<u8> {
             }
             Act::Fail => data.extend([4, 7, 0, 0, 0]),
             Act::Exhaust => data.push(5),
+            Act::Send(..) => {}
             Act::Call(call) => {
                 let member = members[call.to.machine];
                 let payload = member.input(call.to.number, &call.acts, members).to_vec();

@@ -1,13 +1,13 @@
 //! The toy machine in the matrix.
 
-use crate::script::{Act, Member, Seen, height, lamports};
+use crate::script::{Act, Member, Seen, asset, height, lamports};
 use polity_kernel::Decoded;
 use polity_testkit::{
     state::State,
     toy::{self, Invocation, Op, Program, Seen as ToySeen, ToyTransaction, slot_key},
 };
 use polity_types::{
-    AccountId, AccountRecord, Bytes, MachineKind, Meter, Receipt, Resources, Status,
+    AccountId, AccountRecord, Bytes, MachineKind, Meter, Receipt, Resources, Status, U256,
 };
 
 /// What a callee may use that calls nobody: enough, and little enough that all of it is soon used.
@@ -32,6 +32,12 @@ impl ToyMember {
                     ops.push(Op::Drain { meter: Meter::Compute as u8 });
                     ops.push(Op::charge(Meter::Compute, 1));
                 }
+                Act::Send(to, amount) => ops.push(Op::SendAsset {
+                    asset: asset().0,
+                    from: own,
+                    to: members[to.machine].account(to.number),
+                    amount: U256::from(*amount),
+                }),
                 Act::Call(call) => {
                     let Some(member) = members.get(call.to.machine) else { continue };
                     let input = member.input(call.to.number, &call.acts, members);

@@ -497,6 +497,8 @@ impl<'a> Naive<'a> {
                 let (status, output) = self.call(call)?;
                 seen.push(Seen::Called { status, output });
             }
+            // The model has no ledger of issued assets.
+            Op::SendAsset { .. } => return Err(failed("NoLedger")),
             Op::AddSlot { account, key, word } => {
                 self.own(account)?;
                 let sum = self.slot(account, key)?.as_word().unwrap_or_default();
