@@ -164,6 +164,7 @@ pub(crate) struct Mark {
     changes: usize,
 }
 
+#[derive(Clone, Copy)]
 struct Open {
     frame: usize,
     mark: Mark,
@@ -172,7 +173,7 @@ struct Open {
 }
 
 /// The recorder of a call tree.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Trace {
     frames: Vec<Frame>,
     events: Vec<TracedEvent>,

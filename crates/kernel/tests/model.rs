@@ -11,7 +11,6 @@
 )]
 
 mod naive;
-mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +21,7 @@ use polity_kernel::{
 };
 use polity_testkit::{
     state::State,
+    told,
     toy::{Invocation, Op, Program, Toy, ToyTransaction, account, slot_key},
 };
 use polity_types::{

@@ -9,13 +9,12 @@
     reason = "a panic is how a test fails"
 )]
 
-mod told;
-
 use polity_kernel::{
     BlockContext, Change, Executed, Frame, Inputs, Item, Kernel, Machines, Scratch, Trace,
 };
 use polity_testkit::{
     state::State,
+    told,
     toy::{self, Invocation, Op, Toy, ToyTransaction, slot_key},
 };
 use polity_types::{

@@ -5,7 +5,7 @@ use crate::{
     Halt, View,
     trace::{Change, Trace},
 };
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use hashbrown::{HashMap, HashSet};
 use polity_types::{AccountId, AccountRecord, CodeRef, LocalKey, U256, Value};
 
@@ -158,7 +158,7 @@ impl Journal {
     /// was no frame's doing: what machines leave to that moment.
     pub(crate) fn tell_rest(&self, trace: &mut Trace) {
         let mut records: HashMap<AccountId, (AccountRecord, Option<bool>, bool)> = HashMap::new();
-        let mut slots: HashMap<(AccountId, LocalKey), Value> = HashMap::new();
+        let mut slots: BTreeMap<(AccountId, LocalKey), Value> = BTreeMap::new();
         let index: HashMap<AccountId, &AccountCell> =
             self.accounts.iter().map(|cell| (cell.id, cell)).collect();
         for told in trace.changes().iter().filter(|told| !told.undone) {
@@ -184,6 +184,8 @@ impl Journal {
             // An account that was not there had no slots.
             if cell.reset && !cleared && cell.original.is_some() {
                 rest.push((cell.id, Change::Cleared));
+                let own = slots.iter_mut().filter(|((account, _), _)| *account == cell.id);
+                own.for_each(|(_, value)| *value = Value::Empty);
             }
             let now = &cell.now;
             rest.push((cell.id, Change::Balance { before: before.balance, after: now.balance }));
@@ -208,6 +210,12 @@ impl Journal {
                 None => slot.at_first(number, trace),
             };
             rest.push((cell.id, Change::Slot { key: slot.key.clone(), before, after }));
+        }
+        // What was told of slots that were emptied before the kernel was told of them.
+        for ((account, key), before) in slots {
+            if index.get(&account).is_some_and(|cell| cell.reset) {
+                rest.push((account, Change::Slot { key, before, after: Value::Empty }));
+            }
         }
         for (account, change) in rest {
             if change.differs() {

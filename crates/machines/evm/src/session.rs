@@ -12,13 +12,14 @@ use crate::{
     inspect::{Inspect, Probe},
     journal::{Burns, SessionJournal, undo_burns},
     spec::ChainSpec,
+    trace::{Told, event, quietly},
     transaction::Waiver,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use alloy_primitives::{Address, Log, U256};
 use core::any::Any;
 use polity_kernel::{Account, Checkpoint, Code, Halt, Host, Session};
-use polity_types::{AccountId, AccountRecord, Event, LocalKey, Value};
+use polity_types::{AccountId, AccountRecord, LocalKey, Value};
 use revm::{
     JournalEntry,
     context::{
@@ -62,6 +63,8 @@ pub(crate) struct EvmSession {
     told: bool,
     /// Whether the transaction has met an alias.
     pub(crate) aliased: bool,
+    /// What a trace has been told, if there is one.
+    pub(crate) tale: Told,
     /// What a simulation wants to know of the next transaction.
     pub(crate) probe: Option<Box<Probe>>,
 }
@@ -138,6 +141,7 @@ impl Session for EvmSession {
         undo_burns(&mut self.burns, checkpoint);
         self.emitted = emitted;
         self.hops.truncate(hops);
+        self.tell_again();
     }
 
     fn clear(&mut self) {
@@ -158,6 +162,7 @@ impl Session for EvmSession {
         self.called = false;
         self.told = false;
         self.aliased = false;
+        self.tale = Told::default();
     }
 }
 
@@ -233,6 +238,7 @@ impl EvmSession {
         run: impl for<'h> FnOnce(&mut Executor<'h>) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Halt> {
         self.enter_block(spec, host)?;
+        self.tale.is_traced = host.is_traced();
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
@@ -306,8 +312,11 @@ impl EvmSession {
         inspector: &mut Option<Box<dyn Inspect>>,
         run: impl FnOnce(&mut dyn Host) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
+        if self.tale.is_traced {
+            self.tell(host)?;
+        }
         self.hops.push(Hop { kernel: host.checkpoint(), emitted: self.emitted });
-        self.flush(host)?;
+        self.write_back(host)?;
         let mut session = Box::new(core::mem::take(self));
         if let Some(probe) = &mut session.probe {
             probe.inspector = inspector.take();
@@ -319,7 +328,16 @@ impl EvmSession {
             *inspector = probe.inspector.take();
         }
         self.refresh(host)?;
+        self.skip();
         result
+    }
+
+    /// [`EvmSession::flush`], of which no trace is told: it knows.
+    pub(crate) fn write_back(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        match self.tale.is_traced {
+            true => quietly(host, |host| self.flush(host)),
+            false => self.flush(host),
+        }
     }
 
     /// Whether another machine has called, so that there may be frames around this one's.
@@ -362,7 +380,7 @@ impl EvmSession {
         Ok(address)
     }
 
-    const fn database<'h>(&self, host: &'h mut dyn Host) -> KernelDatabase<'h> {
+    pub(crate) const fn database<'h>(&self, host: &'h mut dyn Host) -> KernelDatabase<'h> {
         // Only what was loaded is asked for.
         KernelDatabase { host, gateway: false, aliased: self.aliased }
     }
@@ -445,8 +463,7 @@ impl EvmSession {
 
 /// Emits a log as the kernel's event.
 pub(crate) fn emit(host: &mut dyn Host, log: Log) -> Result<(), Halt> {
-    let (topics, data) = log.data.split();
-    host.emit(Event { emitter: account(log.address), topics, data })
+    host.emit(event(log))
 }
 
 /// Gives another machine's account what was given to its alias.

@@ -1,15 +1,19 @@
 //! What a trace tells, as a state that it makes of another.
-#![allow(dead_code, reason = "each test binary uses a part of it")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    reason = "a panic is how a test fails"
+)]
 
 use std::collections::BTreeMap;
 
+use crate::state::State;
 use polity_kernel::{Change, Item, Trace};
-use polity_testkit::state::State;
 use polity_types::{AccountId, AccountRecord, LocalKey, Value};
 
 /// Does what the frames that stand have done, and checks what each found.
-pub(crate) fn apply(trace: &Trace, state: &mut State) {
+pub fn apply(trace: &Trace, state: &mut State) {
     for told in trace.changes().iter().filter(|told| !told.undone) {
         let account = told.account;
         let record = state.accounts.entry(account).or_default();
@@ -37,7 +41,7 @@ pub(crate) fn apply(trace: &Trace, state: &mut State) {
 }
 
 /// What accounts hold. Whether one that holds nothing exists is left out.
-pub(crate) fn cells(
+pub fn cells(
     state: &State,
 ) -> (BTreeMap<AccountId, AccountRecord>, BTreeMap<(AccountId, LocalKey), Value>) {
     let held = state.accounts.iter().filter(|(_, record)| !record.is_empty());
@@ -46,7 +50,7 @@ pub(crate) fn cells(
 
 /// Checks that a trace is a tree, that it names each thing once, and that whatever is in what was
 /// undone was undone.
-pub(crate) fn check_tree(trace: &Trace) {
+pub fn check_tree(trace: &Trace) {
     let (mut events, mut changes, mut calls) = (0, 0, 1);
     for (place, frame) in trace.frames().iter().enumerate() {
         for item in &frame.items {
