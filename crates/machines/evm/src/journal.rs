@@ -297,6 +297,9 @@ impl<'h> JournalTr for SessionJournal<'h> {
         let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let mut result = inner.selfdestruct(database, address, target, skip_cold_load)?;
         result.is_cold = is_cold;
+        // revm knows it as touched by the call; one from another machine moves its value in
+        // the kernel.
+        self.session.inner.touch(address);
         if self.session.tale.is_traced {
             let value = before.map_or(U256::ZERO, |(balance, _)| balance);
             let host = &mut *self.database.host;
