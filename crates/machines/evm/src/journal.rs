@@ -450,7 +450,8 @@ impl<'h> JournalTr for SessionJournal<'h> {
         self.session.tell_again();
         undo_burns(&mut self.session.burns, checkpoint);
         let hops = self.session.open.pop().unwrap_or_default();
-        self.session.undo_hops(hops, self.database.host);
+        let undone = self.session.undo_hops(hops, self.database.host);
+        self.keep_fault(undone);
     }
 
     fn create_account_checkpoint(

@@ -16,7 +16,7 @@ use crate::{
     transaction::Waiver,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
-use alloy_primitives::{Address, Log, U256};
+use alloy_primitives::{Address, Log, U256, map::AddressSet};
 use core::any::Any;
 use polity_kernel::{Account, Checkpoint, Code, Halt, Host, Session};
 use polity_types::{AccountId, AccountRecord, LocalKey, Value};
@@ -73,6 +73,8 @@ pub(crate) struct EvmSession {
 pub(crate) struct Hop {
     kernel: Checkpoint,
     emitted: usize,
+    /// What was loaded by then. What is loaded later may show what is undone.
+    loaded: AddressSet,
 }
 
 /// A place in the session to which the kernel can go back.
@@ -315,7 +317,8 @@ impl EvmSession {
         if self.tale.is_traced {
             self.tell(host)?;
         }
-        self.hops.push(Hop { kernel: host.checkpoint(), emitted: self.emitted });
+        let loaded = self.inner.state.keys().copied().collect();
+        self.hops.push(Hop { kernel: host.checkpoint(), emitted: self.emitted, loaded });
         self.write_back(host)?;
         let mut session = Box::new(core::mem::take(self));
         if let Some(probe) = &mut session.probe {
@@ -346,11 +349,23 @@ impl EvmSession {
     }
 
     /// Takes the kernel back to before all hops but the first so many.
-    pub(crate) fn undo_hops(&mut self, first: usize, host: &mut dyn Host) {
-        if let Some(hop) = self.hops.drain(first.min(self.hops.len())..).next() {
-            host.revert(hop.kernel);
-            self.emitted = hop.emitted;
+    pub(crate) fn undo_hops(&mut self, first: usize, host: &mut dyn Host) -> Result<(), Halt> {
+        let Some(hop) = self.hops.drain(first.min(self.hops.len())..).next() else {
+            return Ok(());
+        };
+        host.revert(hop.kernel);
+        self.emitted = hop.emitted;
+        // revm's journal knows what was changed since an account was loaded, and not what the
+        // kernel had changed by then.
+        let mut database = self.database(host);
+        for (address, account) in in_order(&mut database, &self.inner.state)? {
+            if !hop.loaded.contains(&address)
+                && let Some(loaded) = self.inner.state.get_mut(&address)
+            {
+                loaded.info.balance = database.host.peek(account)?.unwrap_or_default().balance;
+            }
         }
+        Ok(())
     }
 
     /// What Ethereum calls an account of another machine or an asset, which from now
