@@ -4,6 +4,7 @@
 //!   kernel from a test.
 //! - [`solana`]: programs for Solana's machine and how their instructions are written.
 //! - [`state`]: a state in ordered maps, as plain as can be.
+//! - [`told`]: what a trace tells, applied to such a state.
 //! - `chain` (a feature): the sample chain and an assembler for its contracts.
 //! - `data` (a feature): the folder of recorded blocks and test vectors.
 //! - `node` (a feature): development chains as processes, and the tools that use them.
@@ -22,6 +23,7 @@ pub mod node;
 pub mod script;
 pub mod solana;
 pub mod state;
+pub mod told;
 pub mod toy;
 #[cfg(feature = "workloads")]
 pub mod workloads;

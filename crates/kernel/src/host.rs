@@ -1,4 +1,4 @@
-use crate::{BlockContext, Call, Checkpoint, Code, Halt, Ledger, Outcome};
+use crate::{BlockContext, Call, Checkpoint, Code, Halt, Ledger, Outcome, Trace};
 use alloc::{boxed::Box, sync::Arc};
 use core::any::Any;
 use polity_types::{
@@ -178,6 +178,17 @@ pub trait Host: Ledger {
 
     /// Calls another account on the machine that its code belongs to.
     fn call(&mut self, call: Call) -> Result<Outcome, Halt>;
+
+    /// Whether somebody wants to see the call tree ([`Host::trace`]).
+    fn is_traced(&self) -> bool {
+        false
+    }
+
+    /// The call tree, where somebody wants to see it. What the kernel itself saw happen so
+    /// far is in it.
+    fn trace(&mut self) -> Option<&mut Trace> {
+        None
+    }
 
     /// The current machine's session. A machine may take it out while it runs
     /// and must put it back before it calls or returns.

@@ -5,6 +5,8 @@
 //! former one on the undo log. Reliance is never undone: a reverted frame ran
 //! because of what it saw.
 
+mod changes;
+
 use crate::{Code, Halt, View, index::Index};
 use alloc::{format, sync::Arc, vec::Vec};
 use hashbrown::HashMap;
@@ -98,6 +100,13 @@ enum Undo {
 pub(crate) struct Mark {
     undo: usize,
     events: usize,
+}
+
+impl Mark {
+    /// How long the undo log was.
+    pub(crate) const fn changes(&self) -> usize {
+        self.undo
+    }
 }
 
 /// Counts of what a transaction changed, for the meters.

@@ -1,7 +1,10 @@
+mod watch;
+
 use crate::{
     Account, BlockContext, Call, Code, Decoded, EndOfBlock, Executed, Halt, Host, Invalid, Ledger,
-    Machine, Machines, Outcome, Session, Transacted, TransactionOutput, View, alias,
+    Machine, Machines, Outcome, Session, Trace, Transacted, TransactionOutput, View, alias,
     journal::{Journal, Mark},
+    trace,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use polity_types::{
@@ -27,6 +30,7 @@ pub enum Phase {
 pub struct Checkpoint {
     journal: Mark,
     sessions: Vec<(MachineKind, u64)>,
+    trace: trace::Mark,
 }
 
 /// Memory that one transaction leaves to the next: one per worker, reused for
@@ -101,6 +105,8 @@ pub struct Kernel<'a> {
     locks: Vec<(usize, AccountId)>,
     /// Stands in for the session where no machine runs.
     no_session: Option<Box<dyn Session>>,
+    /// The call tree, where somebody wants to see it.
+    trace: Option<&'a mut Trace>,
 }
 
 impl<'a> Kernel<'a> {
@@ -130,7 +136,16 @@ impl<'a> Kernel<'a> {
             sessions,
             locks: Vec::new(),
             no_session: None,
+            trace: None,
         }
+    }
+
+    /// The same kernel, which writes down the call tree. Looking on changes nothing: a
+    /// transaction comes out as it does without.
+    #[must_use]
+    pub fn traced(mut self, trace: &'a mut Trace) -> Self {
+        self.trace = Some(trace);
+        self
     }
 
     /// Executes a transaction on its machine. `limit` bounds the meters beside
@@ -140,7 +155,12 @@ impl<'a> Kernel<'a> {
     /// A [`Halt`] leaves nothing behind.
     pub fn transact(mut self, tx: &Decoded, limit: Resources) -> Result<Executed, Halt> {
         // A session of before the transaction holds nothing, so it is cleared.
-        let before = Checkpoint { journal: self.journal.mark(), sessions: Vec::new() };
+        let before = Checkpoint {
+            journal: self.journal.mark(),
+            sessions: Vec::new(),
+            trace: trace::Mark::default(),
+        };
+        self.trace_transaction(tx);
         let transacted =
             match self.enter(tx.machine, limit, |machine, host| machine.transact(tx, host)) {
                 Err(Halt::Exhausted(meter)) => Transacted::Invalid(beyond_limit(meter)),
@@ -160,6 +180,7 @@ impl<'a> Kernel<'a> {
                     return Ok(Executed::Invalid { invalid: beyond_limit(meter), relied });
                 }
                 receipt.used = self.used;
+                self.trace_receipt(&receipt);
                 Ok(Executed::Included(TransactionOutput { effects, receipt }))
             }
         }
@@ -223,6 +244,7 @@ impl<'a> Kernel<'a> {
                 self.enter(kind, Resources::UNLIMITED, |machine, host| machine.settle(host))?;
             }
         }
+        self.trace_settled();
         let (effects, growth) = self.journal.finish()?;
         self.used.writes = growth.writes;
         self.used.growth = growth.bytes;
@@ -272,6 +294,7 @@ impl<'a> Kernel<'a> {
         key: &LocalKey,
         value: Value,
     ) -> Result<(), Halt> {
+        self.trace_write(account, key)?;
         self.journal.write(account.0, key, value)
     }
 
@@ -333,6 +356,9 @@ impl<'a> Kernel<'a> {
             limit: call.limit,
             before: self.used,
         });
+        if self.trace.is_some() {
+            self.trace_answer(&call, kind);
+        }
         let entered = self
             .charge(Meter::Frames, 1)
             .and_then(|()| self.charge(Meter::Compute, machine.entry()));
@@ -341,6 +367,7 @@ impl<'a> Kernel<'a> {
             machine.call(call, self)
         });
         self.locks.retain(|(frames, _)| *frames < self.frames.len());
+        self.trace_used();
         self.frames.pop();
         if let Some(used) = used {
             let spent = core::mem::replace(&mut self.used.compute, used);
@@ -477,7 +504,7 @@ impl Host for Kernel<'_> {
 
     fn write(&mut self, account: Account, key: &LocalKey, value: Value) -> Result<(), Halt> {
         self.guard(account)?;
-        self.journal.write(account.0, key, value)
+        self.write_own(account, key, value)
     }
 
     fn reset_storage(&mut self, account: Account) -> Result<(), Halt> {
@@ -597,6 +624,7 @@ impl Host for Kernel<'_> {
 
     fn emit(&mut self, event: Event) -> Result<(), Halt> {
         self.guard_read_only()?;
+        self.trace_event(&event);
         self.journal.emit(event);
         Ok(())
     }
@@ -625,10 +653,12 @@ impl Host for Kernel<'_> {
             .iter_mut()
             .filter_map(|(kind, session)| Some((*kind, session.as_mut()?.mark())))
             .collect();
-        Checkpoint { journal: self.journal.mark(), sessions }
+        let trace = self.trace().map(|trace| trace.mark()).unwrap_or_default();
+        Checkpoint { journal: self.journal.mark(), sessions, trace }
     }
 
     fn revert(&mut self, checkpoint: Checkpoint) {
+        self.trace_revert(&checkpoint);
         self.journal.revert(checkpoint.journal);
         for (kind, session) in self.sessions.iter_mut() {
             let Some(session) = session else { continue };
@@ -642,7 +672,10 @@ impl Host for Kernel<'_> {
 
     fn call(&mut self, mut call: Call) -> Result<Outcome, Halt> {
         if self.frames.len() >= MAX_DEPTH {
-            return Ok(Outcome::failed("CallDepth"));
+            let outcome = Outcome::failed("CallDepth");
+            let hop = self.trace_call(&call);
+            self.trace_outcome(hop, &outcome);
+            return Ok(outcome);
         }
         // Neither the caller's account nor its rights can be made up.
         for account in [&call.caller, &call.payer] {
@@ -658,12 +691,25 @@ impl Host for Kernel<'_> {
         }
         call.read_only |= self.is_read_only();
         call.limit = call.limit.min(&self.left());
+        let hop = self.trace_call(&call);
         let checkpoint = self.checkpoint();
         let outcome = self.run_call(call)?;
         if !outcome.status.is_success() {
             self.revert(checkpoint);
         }
+        self.trace_outcome(hop, &outcome);
         Ok(outcome)
+    }
+
+    fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    fn trace(&mut self) -> Option<&mut Trace> {
+        let trace = self.trace.as_deref_mut()?;
+        self.journal.tell(trace);
+        trace.now = self.used;
+        Some(trace)
     }
 
     fn session(&mut self) -> &mut Option<Box<dyn Session>> {

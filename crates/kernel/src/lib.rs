@@ -29,6 +29,7 @@ mod kernel;
 mod ledger;
 mod machine;
 mod machines;
+mod trace;
 mod view;
 
 pub use block::{BlockContext, Inputs};
@@ -42,4 +43,5 @@ pub use machine::{
     TransactionOutput,
 };
 pub use machines::{Machines, RegistrationError};
+pub use trace::{Change, Entry, Exit, Frame, Item, Trace, TracedChange, TracedEvent};
 pub use view::{Code, View, ViewError};

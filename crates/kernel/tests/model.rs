@@ -17,10 +17,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::keccak256;
 use naive::{Guest, Included, Naive, Verdict};
 use polity_kernel::{
-    BlockContext, Executed, Halt, Inputs, Kernel, Machines, Scratch, TransactionOutput,
+    BlockContext, Executed, Halt, Inputs, Kernel, Machines, Scratch, Trace, TransactionOutput,
 };
 use polity_testkit::{
     state::State,
+    told,
     toy::{Invocation, Op, Program, Toy, ToyTransaction, account, slot_key},
 };
 use polity_types::{
@@ -412,11 +413,35 @@ fn check_reliance(case: &Case, executed: &Executed) -> Result<(), TestCaseError>
     Ok(())
 }
 
+/// Checks that looking on changes nothing, and that what is told of the frames that stand is what
+/// the transaction did.
+fn check_trace(case: &Case, executed: &Result<Executed, Halt>) -> Result<(), TestCaseError> {
+    let (machines, block, mut scratch) = (machines(&case.guests), block(), Scratch::default());
+    let mut trace = Trace::new();
+    let kernel = Kernel::new(&machines, &block, &case.state, &mut scratch).traced(&mut trace);
+    let tx = case.tx.clone().decoded();
+    prop_assert_eq!(executed, &kernel.transact(&tx, case.limit), "looked on");
+    let Ok(Executed::Included(TransactionOutput { effects, receipt })) = executed else {
+        return Ok(());
+    };
+    let mut state = case.state.clone();
+    told::apply(&trace, &mut state);
+    let after = case.state.apply(effects).unwrap();
+    prop_assert_eq!(told::cells(&state), told::cells(&after), "{:#?}", trace);
+    let stand = trace.events().iter().filter(|told| !told.undone).map(|told| &told.event);
+    prop_assert!(stand.eq(&effects.events), "{:#?}", trace);
+    prop_assert_eq!(&trace.frames()[0].exit.status, &receipt.status);
+    prop_assert_eq!(trace.frames()[0].used, receipt.used);
+    told::check_tree(&trace);
+    Ok(())
+}
+
 fn check(case: &Case) -> Result<(), TestCaseError> {
     let mut scratch = Scratch::default();
     let executed = execute(case, &case.state, &mut scratch);
     check_model(case, &executed)?;
     prop_assert_eq!(&executed, &execute(case, &case.state, &mut scratch), "in used memory");
+    check_trace(case, &executed)?;
     match &executed {
         Ok(executed) => check_reliance(case, executed),
         Err(_) => Ok(()),

@@ -8,6 +8,7 @@ use crate::{
     hashing::instructions,
     inspect::Inspect,
     journal::SessionJournal,
+    session::EvmSession,
 };
 use alloc::boxed::Box;
 use alloy_primitives::{Address, U256};
@@ -182,6 +183,55 @@ impl<'h> Executor<'h> {
         }
     }
 
+    pub(crate) const fn session(&mut self) -> &mut EvmSession {
+        self.0.ctx.journaled_state.session
+    }
+
+    /// Whether another machine has called, and is answered by this.
+    pub(crate) const fn is_nested(&self) -> bool {
+        self.0.ctx.journaled_state.session.is_nested()
+    }
+
+    const fn is_traced(&self) -> bool {
+        self.0.ctx.journaled_state.session.tale.is_traced
+    }
+
+    /// Opens a frame, or has a door answer.
+    #[inline]
+    fn open(
+        &mut self,
+        input: FrameInit,
+    ) -> Result<FrameInitResult<'_, Frame>, ContextError<DatabaseError>> {
+        if self.0.ctx.journaled_state.database.gateway
+            && let FrameInput::Call(inputs) = &input.frame_input
+            && let Some(result) = gateway::intercept(self, inputs, input.depth)?
+        {
+            return Ok(ItemOrResult::Result(FrameResult::Call(result)));
+        }
+        self.0.frame_init(input)
+    }
+
+    /// Opens a frame, and tells a trace of it.
+    #[cold]
+    #[inline(never)]
+    fn open_traced(
+        &mut self,
+        input: FrameInit,
+    ) -> Result<FrameInitResult<'_, Frame>, ContextError<DatabaseError>> {
+        self.tell_call(&input.frame_input).map_err(DatabaseError)?;
+        let result = match self.open(input)? {
+            ItemOrResult::Item(_) => None,
+            ItemOrResult::Result(result) => Some(result),
+        };
+        match result {
+            None => Ok(ItemOrResult::Item(self.0.frame_stack.get())),
+            Some(result) => {
+                self.tell_result(&result).map_err(DatabaseError)?;
+                Ok(ItemOrResult::Result(result))
+            }
+        }
+    }
+
     /// Gas that was used in other machines.
     pub(crate) const fn abroad(&self) -> u64 {
         self.0.ctx.journaled_state.session.abroad
@@ -274,13 +324,7 @@ impl<'h> EvmTr for Executor<'h> {
             let journal = &mut self.0.ctx.journaled_state;
             journal.rely_payer(inputs.caller(), inputs.value())?;
         }
-        if self.0.ctx.journaled_state.database.gateway
-            && let FrameInput::Call(inputs) = &input.frame_input
-            && let Some(result) = gateway::intercept(self, inputs, input.depth)?
-        {
-            return Ok(ItemOrResult::Result(FrameResult::Call(result)));
-        }
-        self.0.frame_init(input)
+        if self.is_traced() { self.open_traced(input) } else { self.open(input) }
     }
 
     fn frame_run(&mut self) -> Result<FrameInitOrResult<Self::Frame>, ContextError<DatabaseError>> {
@@ -291,6 +335,9 @@ impl<'h> EvmTr for Executor<'h> {
         &mut self,
         result: <Self::Frame as FrameTr>::FrameResult,
     ) -> Result<Option<FrameResult>, ContextError<DatabaseError>> {
+        if self.is_traced() {
+            self.tell_return(&result).map_err(DatabaseError)?;
+        }
         self.0.frame_return_result(result)
     }
 }

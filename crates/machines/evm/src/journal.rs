@@ -68,6 +68,16 @@ impl<'h> SessionJournal<'h> {
         }
     }
 
+    /// Tells a trace what was done, if there is one.
+    #[inline]
+    fn tell(&mut self) {
+        if self.session.tale.is_traced {
+            self.session.aliased |= self.database.aliased;
+            let told = self.session.tell(self.database.host);
+            self.keep_fault(told);
+        }
+    }
+
     fn spec(&self) -> SpecId {
         self.session.inner.cfg.spec
     }
@@ -256,7 +266,10 @@ impl<'h> JournalTr for SessionJournal<'h> {
     }
 
     fn take_logs(&mut self) -> Vec<Log> {
-        self.session.inner.take_logs()
+        self.tell();
+        let logs = self.session.inner.take_logs();
+        self.session.tell_again();
+        logs
     }
 
     fn logs(&self) -> &[Log] {
@@ -270,6 +283,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         skip_cold_load: bool,
     ) -> Result<StateLoad<SelfDestructResult>, LoadError> {
         let always = !self.spec().is_enabled_in(SpecId::CANCUN);
+        self.tell();
         let mut before = None;
         if let Some(mut loaded) = self.loaded(address).map_err(DatabaseError)? {
             before =
@@ -283,6 +297,14 @@ impl<'h> JournalTr for SessionJournal<'h> {
         let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let mut result = inner.selfdestruct(database, address, target, skip_cold_load)?;
         result.is_cold = is_cold;
+        // revm knows it as touched by the call; one from another machine moves its value in
+        // the kernel.
+        self.session.inner.touch(address);
+        if self.session.tale.is_traced {
+            let value = before.map_or(U256::ZERO, |(balance, _)| balance);
+            let host = &mut *self.database.host;
+            self.session.tell_end(address, target, value, host).map_err(DatabaseError)?;
+        }
         if let Some((balance, true)) = before
             && address == target
             && !self.spec().is_enabled_in(SpecId::AMSTERDAM)
@@ -423,10 +445,13 @@ impl<'h> JournalTr for SessionJournal<'h> {
     }
 
     fn checkpoint_revert(&mut self, checkpoint: JournalCheckpoint) {
+        self.tell();
         self.session.inner.checkpoint_revert(checkpoint);
+        self.session.tell_again();
         undo_burns(&mut self.session.burns, checkpoint);
         let hops = self.session.open.pop().unwrap_or_default();
-        self.session.undo_hops(hops, self.database.host);
+        let undone = self.session.undo_hops(hops, self.database.host);
+        self.keep_fault(undone);
     }
 
     fn create_account_checkpoint(
@@ -441,6 +466,10 @@ impl<'h> JournalTr for SessionJournal<'h> {
             .and_then(|()| self.rely_code(address))
             .and_then(|()| self.rely_nonce(address));
         self.keep_fault(noted);
+        if self.session.tale.is_traced {
+            let told = self.session.tell_creation(Some(address), self.database.host);
+            self.keep_fault(told);
+        }
         let created =
             self.session.inner.create_account_checkpoint(caller, address, balance, spec_id);
         if created.is_ok() {
@@ -454,11 +483,14 @@ impl<'h> JournalTr for SessionJournal<'h> {
     }
 
     fn commit_tx(&mut self) {
+        self.tell();
         self.session.inner.commit_tx();
+        self.session.tell_again();
     }
 
     fn discard_tx(&mut self) {
         self.session.inner.discard_tx();
+        self.session.tell_again();
     }
 
     fn finalize(&mut self) -> EvmState {

@@ -26,6 +26,7 @@ mod machine;
 mod reader;
 mod session;
 mod simulate;
+mod trace;
 mod transaction;
 mod transfer;
 

@@ -8,6 +8,7 @@ use crate::{
     receipt, rewards,
     session::{EvmSession, emit},
     spec::{ChainSpec, Fork},
+    trace::quietly,
     transaction::{Transaction, Waiver, decode_bytes, decode_envelope},
     transfer::transfer,
 };
@@ -152,6 +153,7 @@ impl Evm {
     ) -> Result<Transacted, Halt> {
         // Who wants to look on, or to be spared a check, is for revm.
         if session.probe.is_none()
+            && !host.is_traced()
             && tx.waiver().is_none()
             && let Some(receipt) = transfer(session.environment(&self.spec, host)?, &tx.env, host)?
         {
@@ -196,9 +198,7 @@ impl Evm {
                 (Status::Failed(failure(&reason)), Bytes::new(), None, logs)
             }
         };
-        for log in session.untold(logs) {
-            emit(host, log)?;
-        }
+        quietly(host, |host| session.untold(logs).try_for_each(|log| emit(host, log)))?;
         Ok(Transacted::Included(Receipt {
             machine: KIND,
             status,
@@ -343,6 +343,7 @@ impl Machine for Evm {
         if self.spec.gateway {
             entered = entered.and_then(|()| session.name(host, &call.caller).map(drop));
         }
+        session.skip();
         let entered = entered.and_then(|()| {
             session.execute(&self.spec, host, &tx, Waiver::NONE, |executor| {
                 SessionHandler(PhantomData).load_accounts(executor)?;
@@ -371,7 +372,7 @@ impl Machine for Evm {
             })
         });
         let outcome = match entered {
-            Ok(Ok(frame)) => session.flush(host).map(|()| outcome(frame)),
+            Ok(Ok(frame)) => session.write_back(host).map(|()| outcome(frame)),
             Ok(Err(error)) => Err(fault(&error)),
             Err(halt) => Err(halt),
         };
@@ -385,7 +386,7 @@ impl Machine for Evm {
 
     fn settle(&self, host: &mut dyn Host) -> Result<(), Halt> {
         let mut session = EvmSession::take(host);
-        let settled = session.settle(host);
+        let settled = quietly(host, |host| session.settle(host));
         session.put_back(host);
         settled
     }

@@ -12,13 +12,14 @@ use crate::{
     inspect::{Inspect, Probe},
     journal::{Burns, SessionJournal, undo_burns},
     spec::ChainSpec,
+    trace::{Told, event, quietly},
     transaction::Waiver,
 };
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
-use alloy_primitives::{Address, Log, U256};
+use alloy_primitives::{Address, Log, U256, map::AddressSet};
 use core::any::Any;
 use polity_kernel::{Account, Checkpoint, Code, Halt, Host, Session};
-use polity_types::{AccountId, AccountRecord, Event, LocalKey, Value};
+use polity_types::{AccountId, AccountRecord, LocalKey, Value};
 use revm::{
     JournalEntry,
     context::{
@@ -62,6 +63,8 @@ pub(crate) struct EvmSession {
     told: bool,
     /// Whether the transaction has met an alias.
     pub(crate) aliased: bool,
+    /// What a trace has been told, if there is one.
+    pub(crate) tale: Told,
     /// What a simulation wants to know of the next transaction.
     pub(crate) probe: Option<Box<Probe>>,
 }
@@ -70,6 +73,8 @@ pub(crate) struct EvmSession {
 pub(crate) struct Hop {
     kernel: Checkpoint,
     emitted: usize,
+    /// What was loaded by then. What is loaded later may show what is undone.
+    loaded: AddressSet,
 }
 
 /// A place in the session to which the kernel can go back.
@@ -138,6 +143,7 @@ impl Session for EvmSession {
         undo_burns(&mut self.burns, checkpoint);
         self.emitted = emitted;
         self.hops.truncate(hops);
+        self.tell_again();
     }
 
     fn clear(&mut self) {
@@ -158,6 +164,7 @@ impl Session for EvmSession {
         self.called = false;
         self.told = false;
         self.aliased = false;
+        self.tale = Told::default();
     }
 }
 
@@ -233,6 +240,7 @@ impl EvmSession {
         run: impl for<'h> FnOnce(&mut Executor<'h>) -> Result<T, Error>,
     ) -> Result<Result<T, Error>, Halt> {
         self.enter_block(spec, host)?;
+        self.tale.is_traced = host.is_traced();
         let Some((_, environment)) = &self.environment else {
             return Err(Halt::Fault("the block has no environment".into()));
         };
@@ -306,8 +314,12 @@ impl EvmSession {
         inspector: &mut Option<Box<dyn Inspect>>,
         run: impl FnOnce(&mut dyn Host) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
-        self.hops.push(Hop { kernel: host.checkpoint(), emitted: self.emitted });
-        self.flush(host)?;
+        if self.tale.is_traced {
+            self.tell(host)?;
+        }
+        let loaded = self.inner.state.keys().copied().collect();
+        self.hops.push(Hop { kernel: host.checkpoint(), emitted: self.emitted, loaded });
+        self.write_back(host)?;
         let mut session = Box::new(core::mem::take(self));
         if let Some(probe) = &mut session.probe {
             probe.inspector = inspector.take();
@@ -319,7 +331,16 @@ impl EvmSession {
             *inspector = probe.inspector.take();
         }
         self.refresh(host)?;
+        self.skip();
         result
+    }
+
+    /// [`EvmSession::flush`], of which no trace is told: it knows.
+    pub(crate) fn write_back(&mut self, host: &mut dyn Host) -> Result<(), Halt> {
+        match self.tale.is_traced {
+            true => quietly(host, |host| self.flush(host)),
+            false => self.flush(host),
+        }
     }
 
     /// Whether another machine has called, so that there may be frames around this one's.
@@ -328,11 +349,23 @@ impl EvmSession {
     }
 
     /// Takes the kernel back to before all hops but the first so many.
-    pub(crate) fn undo_hops(&mut self, first: usize, host: &mut dyn Host) {
-        if let Some(hop) = self.hops.drain(first.min(self.hops.len())..).next() {
-            host.revert(hop.kernel);
-            self.emitted = hop.emitted;
+    pub(crate) fn undo_hops(&mut self, first: usize, host: &mut dyn Host) -> Result<(), Halt> {
+        let Some(hop) = self.hops.drain(first.min(self.hops.len())..).next() else {
+            return Ok(());
+        };
+        host.revert(hop.kernel);
+        self.emitted = hop.emitted;
+        // revm's journal knows what was changed since an account was loaded, and not what the
+        // kernel had changed by then.
+        let mut database = self.database(host);
+        for (address, account) in in_order(&mut database, &self.inner.state)? {
+            if !hop.loaded.contains(&address)
+                && let Some(loaded) = self.inner.state.get_mut(&address)
+            {
+                loaded.info.balance = database.host.peek(account)?.unwrap_or_default().balance;
+            }
         }
+        Ok(())
     }
 
     /// What Ethereum calls an account of another machine or an asset, which from now
@@ -362,7 +395,7 @@ impl EvmSession {
         Ok(address)
     }
 
-    const fn database<'h>(&self, host: &'h mut dyn Host) -> KernelDatabase<'h> {
+    pub(crate) const fn database<'h>(&self, host: &'h mut dyn Host) -> KernelDatabase<'h> {
         // Only what was loaded is asked for.
         KernelDatabase { host, gateway: false, aliased: self.aliased }
     }
@@ -445,8 +478,7 @@ impl EvmSession {
 
 /// Emits a log as the kernel's event.
 pub(crate) fn emit(host: &mut dyn Host, log: Log) -> Result<(), Halt> {
-    let (topics, data) = log.data.split();
-    host.emit(Event { emitter: account(log.address), topics, data })
+    host.emit(event(log))
 }
 
 /// Gives another machine's account what was given to its alias.

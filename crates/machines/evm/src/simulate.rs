@@ -8,8 +8,8 @@ use crate::{
 use alloc::{boxed::Box, string::ToString};
 use core::any::Any;
 use polity_kernel::{
-    BlockContext, Decoded, Executed, Halt, Invalid, Kernel, Machines, Scratch, TransactionOutput,
-    View,
+    BlockContext, Decoded, Executed, Halt, Invalid, Kernel, Machines, Scratch, Trace,
+    TransactionOutput, View,
 };
 use polity_types::{MachineKind, Resources};
 use revm::{
@@ -30,6 +30,7 @@ pub struct Simulator<'a> {
     machines: &'a Machines,
     scratch: Scratch,
     limit: Resources,
+    traces: bool,
 }
 
 /// What a simulated transaction did.
@@ -40,6 +41,8 @@ pub struct Simulated {
     pub outcome: ResultAndState,
     /// Effects and receipt, as in a block.
     pub output: TransactionOutput,
+    /// The call tree over all machines, where it was [asked for](Simulator::trace).
+    pub trace: Option<Box<Trace>>,
 }
 
 /// Why a simulation has no result.
@@ -62,7 +65,7 @@ pub enum SimulationError {
 impl<'a> Simulator<'a> {
     /// A simulator for the machines of a chain.
     pub fn new(machines: &'a Machines) -> Self {
-        Self { machines, scratch: Scratch::default(), limit: Resources::UNLIMITED }
+        Self { machines, scratch: Scratch::default(), limit: Resources::UNLIMITED, traces: false }
     }
 
     /// Bounds the kernel's meters for every transaction.
@@ -70,6 +73,11 @@ impl<'a> Simulator<'a> {
     pub fn with_limit(mut self, limit: Resources) -> Self {
         self.limit = limit;
         self
+    }
+
+    /// From now on writes down the call tree of each transaction, or does not.
+    pub const fn trace(&mut self, traces: bool) {
+        self.traces = traces;
     }
 
     /// Executes a transaction on `view` in `block`.
@@ -118,7 +126,11 @@ impl<'a> Simulator<'a> {
         let mut session = EvmSession::known(self.scratch.take_session(KIND));
         session.probe = Some(Box::new(probe));
         self.scratch.put_session(KIND, session);
-        let kernel = Kernel::new(self.machines, block, view, &mut self.scratch);
+        let mut trace = self.traces.then(|| Box::new(Trace::new()));
+        let mut kernel = Kernel::new(self.machines, block, view, &mut self.scratch);
+        if let Some(trace) = &mut trace {
+            kernel = kernel.traced(trace);
+        }
         let executed = kernel.transact(tx, self.limit);
         let mut session = EvmSession::known(self.scratch.take_session(KIND));
         let probe = session.probe.take();
@@ -127,7 +139,8 @@ impl<'a> Simulator<'a> {
         let mut probe = probe.unwrap_or_default();
         match (executed?, probe.verdict.take()) {
             (Executed::Included(output), Some(Ok(result))) => {
-                Ok((Simulated { outcome: ResultAndState { result, state }, output }, probe))
+                let outcome = ResultAndState { result, state };
+                Ok((Simulated { outcome, output, trace }, probe))
             }
             (Executed::Invalid { .. }, Some(Err(error))) => Err(SimulationError::Invalid(error)),
             (Executed::Invalid { invalid, .. }, _) => Err(SimulationError::Refused(invalid)),
