@@ -1,5 +1,6 @@
 //! A chain with Solana's machine and a toy machine.
 
+use crate::banker::Banker;
 use polity_kernel::{BlockContext, Decoded, Executed, Kernel, Machines, Scratch, View};
 use polity_svm::{
     BlockInput, Record, Stored, Svm, Unsigned, Waiver, account, alias, base_units, genesis,
@@ -85,6 +86,7 @@ impl World {
             machines: Machines::default()
                 .with(Svm::new())
                 .and_then(|machines| machines.with(Toy::new(TOY)))
+                .and_then(|machines| machines.with(Banker))
                 .unwrap(),
             scratch: Scratch::default(),
             sequence: 0,
