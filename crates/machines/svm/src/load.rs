@@ -76,15 +76,8 @@ impl Loaded {
             return Ok(loaded);
         }
         let handle = host.account(&id)?;
-        let shown = lamports(host.peek(handle)?.unwrap_or_default().balance);
-        let head = match shown {
-            0 => None,
-            _ => Some(Head::read(&mut OfHost(host), handle)?),
-        };
-        // What has an owner or data is none.
-        if head.as_ref().is_none_or(Head::is_none)
-            && let Some(target) = host.aliased(handle)?
-        {
+        // Whatever an alias holds itself is not looked at.
+        if let Some(target) = host.aliased(handle)? {
             if let Some(asset) = AssetId::of(&target)
                 && let Some(account) = gateway::mint(&mut OfHost(host), asset)?
             {
@@ -93,12 +86,15 @@ impl Loaded {
             }
             return Self::standing_for(host, &target);
         }
-        let mut account = match &head {
-            None => absent(),
-            Some(head) => head.account(&mut OfHost(host), handle, shown)?,
-        };
+        let shown = lamports(host.peek(handle)?.unwrap_or_default().balance);
+        if shown == 0 {
+            let nature = Cell::new(Nature::Own(handle));
+            return Ok(Self { account: absent(), nature, head: None });
+        }
+        let head = Head::read(&mut OfHost(host), handle)?;
+        let mut account = head.account(&mut OfHost(host), handle, shown)?;
         gateway::fill(&mut OfHost(host), address, &mut account)?;
-        Ok(Self { account, nature: Cell::new(Nature::Own(handle)), head })
+        Ok(Self { account, nature: Cell::new(Nature::Own(handle)), head: Some(head) })
     }
 
     /// The alias of an account, whether or not it is written down that it is one.

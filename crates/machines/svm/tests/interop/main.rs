@@ -6,5 +6,6 @@ mod banker;
 mod called;
 mod calling;
 mod custody;
+mod reliance;
 mod tokens;
 mod world;
