@@ -117,11 +117,13 @@ pub trait Ledger {
     fn burn_asset(&mut self, asset: AssetId, from: &AccountId, amount: U256) -> Settled<()>;
 }
 
-pub(crate) const fn info_key() -> LocalKey {
+/// Where the state keeps what an issued asset is: an [`AssetInfo`] in borsh.
+pub const fn info_key() -> LocalKey {
     LocalKey { space: ABOUT, name: Name::Word(U256::ZERO) }
 }
 
-pub(crate) const fn supply_key() -> LocalKey {
+/// Where the state keeps how much there is of an issued asset.
+pub const fn supply_key() -> LocalKey {
     LocalKey { space: ABOUT, name: Name::Word(U256::ONE) }
 }
 

@@ -37,7 +37,7 @@ pub use call::{Call, Outcome};
 pub use halt::{Halt, Invalid};
 pub use host::{Account, Host, Session};
 pub use kernel::{Checkpoint, Kernel, MAX_DEPTH, Phase, Scratch};
-pub use ledger::{Ledger, LedgerError, MAX_NAME, Settled, holding_key};
+pub use ledger::{Ledger, LedgerError, MAX_NAME, Settled, holding_key, info_key, supply_key};
 pub use machine::{
     DecodeError, Decoded, EndOfBlock, Executed, Hint, Machine, Totals, Transacted,
     TransactionOutput,

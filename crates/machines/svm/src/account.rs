@@ -10,10 +10,10 @@
 //! An account of the system program without data has no slots at all. Zeros at a
 //! page's end are not kept, so that room which was only reserved costs nothing.
 
-use crate::{KIND, alias::aliased, lamports::lamports};
+use crate::{KIND, alias::aliased, gateway, lamports::lamports};
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{
-    AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, Name, Space, U256, Value,
+    AccountId, AccountRecord, AssetId, B256, Bytes, CodeRef, LocalKey, Name, Space, U256, Value,
 };
 use sha2::{Digest, Sha256};
 use solana_account::{AccountSharedData, ReadableAccount};
@@ -214,6 +214,8 @@ pub(crate) struct Changes {
 
 /// What makes the cells of an account those of what it is now.
 pub(crate) fn changes(before: &AccountSharedData, now: &AccountSharedData) -> Changes {
+    // What an account shows of the ledger is no part of it.
+    let (before, now) = (&*gateway::stored(before), &*gateway::stored(now));
     let mut changes = Changes::default();
     let same_data = before.data().as_ptr() == now.data().as_ptr() || before.data() == now.data();
     let same_head = before.owner() == now.owner() && before.executable() == now.executable();
@@ -315,7 +317,7 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
 }
 
 /// The cells that a view shows.
-struct OfView<'a>(&'a dyn View);
+pub(crate) struct OfView<'a>(pub(crate) &'a dyn View);
 
 impl Cells for OfView<'_> {
     type Error = ViewError;
@@ -358,11 +360,20 @@ pub fn read_account(
         _ => Head::read(&mut cells, id)?,
     };
     if !head.is_none() {
-        return head.account(&mut cells, id, shown).map(Some);
+        let mut account = head.account(&mut cells, id, shown)?;
+        gateway::fill(&mut cells, address, &mut account)?;
+        return Ok(Some(account));
     }
-    // A wallet, an alias of another machine's account, or nothing.
+    // A wallet, an alias of another machine's account or of an asset, or nothing.
     let shown = match aliased(view, &id)? {
-        Some(target) => lamports(view.account(&target)?.unwrap_or_default().balance),
+        Some(target) => {
+            if let Some(asset) = AssetId::of(&target)
+                && let Some(mint) = gateway::mint(&mut cells, asset)?
+            {
+                return Ok(Some(mint));
+            }
+            lamports(view.account(&target)?.unwrap_or_default().balance)
+        }
         None => shown,
     };
     match shown {

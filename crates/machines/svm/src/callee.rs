@@ -181,11 +181,11 @@ fn pay(
     let Some(first) = listed.first().filter(|first| first.writable) else {
         return fails("NoRecipient");
     };
-    let recipient = match Loaded::new(host, &first.key, environment)?.nature {
+    let recipient = match Loaded::new(host, &first.key, environment)?.nature() {
         Nature::MadeUp => return fails("NoRecipient"),
         // The alias of who calls may not be written down yet.
         Nature::Own(_) if first.key == alias(&call.caller) => host.account(&call.caller)?,
-        Nature::Own(handle) | Nature::Alias(handle, _) | Nature::Vault(handle) => handle,
+        Nature::Own(handle) | Nature::Alias(handle, _) | Nature::Shown(handle) => handle,
     };
     let program = host.account(&call.target)?;
     if !host.debit(program, call.value)? {
@@ -287,10 +287,10 @@ impl Accounts {
             } else {
                 Loaded::new(host, key, environment)?
             };
-            let in_use = match loaded.nature {
+            let in_use = match loaded.nature() {
                 Nature::Own(_) => session::is_in_use(host, key, *writable),
                 Nature::Alias(..) => session::is_in_use(host, key, false),
-                Nature::MadeUp | Nature::Vault(_) => false,
+                Nature::MadeUp | Nature::Shown(_) => false,
             };
             if in_use {
                 return fails(format!("AccountInUse: {key}"));

@@ -8,11 +8,11 @@ use crate::{
     lamports::{exactly, lamports},
 };
 use polity_kernel::{Account, Code, Halt, Host};
-use polity_types::{AccountId, Interval, LocalKey, U256, Value};
+use polity_types::{AccountId, AssetId, Interval, LocalKey, U256, Value};
 use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::system_program;
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 /// What every account counts beside its data (SIMD-0186).
 pub(crate) const ACCOUNT_BASE_SIZE: usize = 64;
@@ -47,16 +47,16 @@ pub(crate) enum Nature {
     Own(Account),
     /// Of the balance of another machine's account, for which it stands.
     Alias(Account, AccountId),
-    /// It is the gateway's vault, whose lamports are made up: what it gains and loses is
-    /// this account's.
-    Vault(Account),
+    /// It is the gateway's vault, or the mint of an asset that was issued elsewhere. Its
+    /// lamports are made up: what it gains and loses is this account's.
+    Shown(Account),
 }
 
 /// An account as a run found it.
 pub(crate) struct Loaded {
     /// What it was; without lamports where it was not there.
     pub(crate) account: AccountSharedData,
-    pub(crate) nature: Nature,
+    nature: Cell<Nature>,
     pub(crate) head: Option<Head>,
 }
 
@@ -69,30 +69,32 @@ impl Loaded {
     ) -> Result<Self, Halt> {
         let id = crate::account(address);
         if let Some(account) = environment.account(address) {
-            let mut loaded = Self::made_up(account.clone());
+            let loaded = Self::made_up(account.clone());
             if *address == gateway::vault() {
-                loaded.nature = Nature::Vault(host.account(&id)?);
+                loaded.becomes(Nature::Shown(host.account(&id)?));
             }
             return Ok(loaded);
         }
         let handle = host.account(&id)?;
-        let shown = lamports(host.peek(handle)?.unwrap_or_default().balance);
-        let head = match shown {
-            0 => None,
-            _ => Some(Head::read(&mut OfHost(host), handle)?),
-        };
-        // What has an owner or data is none.
-        if head.as_ref().is_none_or(Head::is_none)
-            && let Some(target) = host.aliased(handle)?
-        {
+        // Whatever an alias holds itself is not looked at.
+        if let Some(target) = host.aliased(handle)? {
+            if let Some(asset) = AssetId::of(&target)
+                && let Some(account) = gateway::mint(&mut OfHost(host), asset)?
+            {
+                let nature = Cell::new(Nature::Shown(handle));
+                return Ok(Self { account, nature, head: None });
+            }
             return Self::standing_for(host, &target);
         }
-        let nature = Nature::Own(handle);
-        let account = match &head {
-            None => absent(),
-            Some(head) => head.account(&mut OfHost(host), handle, shown)?,
-        };
-        Ok(Self { account, nature, head })
+        let shown = lamports(host.peek(handle)?.unwrap_or_default().balance);
+        if shown == 0 {
+            let nature = Cell::new(Nature::Own(handle));
+            return Ok(Self { account: absent(), nature, head: None });
+        }
+        let head = Head::read(&mut OfHost(host), handle)?;
+        let mut account = head.account(&mut OfHost(host), handle, shown)?;
+        gateway::fill(&mut OfHost(host), address, &mut account)?;
+        Ok(Self { account, nature: Cell::new(Nature::Own(handle)), head: Some(head) })
     }
 
     /// The alias of an account, whether or not it is written down that it is one.
@@ -100,23 +102,33 @@ impl Loaded {
         let handle = host.account(target)?;
         let mut account = absent();
         account.set_lamports(lamports(host.peek(handle)?.unwrap_or_default().balance));
-        Ok(Self { account, nature: Nature::Alias(handle, *target), head: None })
+        let nature = Cell::new(Nature::Alias(handle, *target));
+        Ok(Self { account, nature, head: None })
     }
 
     /// An account that exists for this transaction alone.
     pub(crate) const fn made_up(account: AccountSharedData) -> Self {
-        Self { account, nature: Nature::MadeUp, head: None }
+        Self { account, nature: Cell::new(Nature::MadeUp), head: None }
+    }
+
+    pub(crate) fn nature(&self) -> Nature {
+        self.nature.get()
+    }
+
+    /// What it is made of from now on, where the run changes that.
+    pub(crate) fn becomes(&self, nature: Nature) {
+        self.nature.set(nature);
     }
 
     pub(crate) fn exists(&self) -> bool {
-        self.account.lamports() > 0 || self.nature == Nature::MadeUp
+        self.account.lamports() > 0 || self.nature() == Nature::MadeUp
     }
 
     /// Whose balance the lamports are.
-    pub(crate) const fn balance(&self) -> Option<Account> {
-        match self.nature {
+    pub(crate) fn balance(&self) -> Option<Account> {
+        match self.nature() {
             Nature::Own(handle) | Nature::Alias(handle, _) => Some(handle),
-            Nature::MadeUp | Nature::Vault(_) => None,
+            Nature::MadeUp | Nature::Shown(_) => None,
         }
     }
 
@@ -140,9 +152,9 @@ impl Loaded {
         now: &AccountSharedData,
         delegate: Option<&AccountId>,
     ) -> bool {
-        let Nature::Alias(_, target) = &self.nature else { return true };
+        let Nature::Alias(_, target) = self.nature() else { return true };
         let is_wallet = system_program::check_id(now.owner()) && now.data().is_empty();
-        is_wallet && (now.lamports() >= before.lamports() || delegate == Some(target))
+        is_wallet && (now.lamports() >= before.lamports() || delegate == Some(&target))
     }
 
     /// Makes the cells those of the account as it is now, where they are those of what it
@@ -153,9 +165,9 @@ impl Loaded {
         before: &AccountSharedData,
         now: &AccountSharedData,
     ) -> Result<(), Halt> {
-        let handle = match self.nature {
+        let handle = match self.nature() {
             Nature::MadeUp => return Ok(()),
-            Nature::Alias(handle, _) | Nature::Vault(handle) => {
+            Nature::Alias(handle, _) | Nature::Shown(handle) => {
                 return move_lamports(host, handle, before.lamports(), now.lamports());
             }
             Nature::Own(handle) => handle,
@@ -176,7 +188,7 @@ impl Loaded {
         before: &AccountSharedData,
         now: AccountSharedData,
     ) -> Result<AccountSharedData, Halt> {
-        if let Nature::Own(handle) = self.nature
+        if let Nature::Own(handle) = self.nature()
             && now.lamports() == 0
         {
             move_lamports(host, handle, before.lamports(), 0)?;

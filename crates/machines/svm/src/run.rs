@@ -193,7 +193,7 @@ fn rent_states<'a>(
     let all = setting.loaded.iter().zip(setting.writable).zip(accounts);
     let state = |((loaded, writable), account): ((&Loaded, &bool), &AccountSharedData)| {
         let (lamports, len) = (account.lamports(), account.data().len());
-        let counts = *writable && matches!(loaded.nature, Nature::Own(_) | Nature::MadeUp);
+        let counts = *writable && matches!(loaded.nature(), Nature::Own(_) | Nature::MadeUp);
         counts.then(|| RentState::of(lamports, len, &setting.environment.rent))
     };
     all.map(state).collect()

@@ -162,16 +162,16 @@ impl Party {
         host: &mut dyn Host,
     ) -> Result<Option<Self>, Halt> {
         let handle = host.account(&crate::account(key))?;
+        // What is meant for an alias is for another account.
+        if host.aliased(handle)?.is_some() {
+            return Ok(None);
+        }
         let before = lamports(host.peek(handle)?.unwrap_or_default().balance);
         let head = match host.read(handle, &head_key())? {
             polity_types::Value::Empty => None,
             _ => Some(Head::read(&mut OfHost(host), handle)?),
         };
         if head.as_ref().is_some_and(|head| head.executable) {
-            return Ok(None);
-        }
-        // What is meant for an alias is for another account.
-        if head.as_ref().is_none_or(Head::is_none) && host.aliased(handle)?.is_some() {
             return Ok(None);
         }
         let len = head.as_ref().map_or(0, |head| head.len);

@@ -1,6 +1,6 @@
 //! Calls of other machines.
 
-use super::{Door, GatewayError, Passed, Stop, passed, take, vault};
+use super::{Door, GatewayError, Passed, Stop, entries::show, place_of, take, vault};
 use crate::{
     KIND, base_units,
     lamports::{exactly, lamports},
@@ -69,10 +69,10 @@ impl Door<'_> {
     pub(super) fn call(
         &mut self,
         data: &[u8],
+        accounts: &[Passed],
         invoke: &mut InvokeContext<'_, '_>,
     ) -> Result<(), Stop> {
         let request = Request::parse(data)?;
-        let accounts = passed(invoke)?;
         let caller = *accounts.first().ok_or(InstructionError::MissingAccount)?;
         if !caller.signer {
             return Err(InstructionError::MissingRequiredSignature.into());
@@ -99,7 +99,7 @@ impl Door<'_> {
         if let Some(program) = &lock {
             self.host.lock(program, true);
         }
-        let outcome = self.hop(&request, &caller, &accounts, invoke);
+        let outcome = self.hop(&request, &caller, accounts, invoke);
         if let Some(program) = &lock {
             self.host.lock(program, false);
         }
@@ -112,7 +112,7 @@ impl Door<'_> {
                 return Err(GatewayError::CallFailed.into());
             }
             if request.value > 0 {
-                pay_from_vault(invoke, &accounts, caller.index, request.value)?;
+                pay_from_vault(invoke, accounts, caller.index, request.value)?;
             }
         }
         let answer = answer(&outcome);
@@ -123,18 +123,12 @@ impl Door<'_> {
     /// Whether the account is no alias.
     fn is_plain(&self, index: u16) -> bool {
         let loaded = self.setting.loaded.get(usize::from(index));
-        loaded.is_some_and(|loaded| !matches!(loaded.nature, Nature::Alias(..)))
+        loaded.is_some_and(|loaded| !matches!(loaded.nature(), Nature::Alias(..)))
     }
 
     /// Makes the kernel's cells say what this run's programs have made of its accounts.
     pub(super) fn flush(&mut self, invoke: &InvokeContext<'_, '_>) -> Result<(), Stop> {
-        if self.written.accounts.is_empty() {
-            let all = self.setting.loaded.iter().map(|loaded| loaded.account.clone());
-            self.written.accounts = all.collect();
-            if self.setting.is_transaction {
-                self.written.before = Some(self.host.checkpoint());
-            }
-        }
+        self.begin();
         let all = self.setting.loaded.iter().zip(self.setting.writable);
         let all = (0_u16..).zip(all.zip(&mut self.written.accounts));
         for (index, ((loaded, _), before)) in all.filter(|(_, ((_, writable), _))| **writable) {
@@ -193,11 +187,15 @@ impl Door<'_> {
         let used = had.saturating_sub(self.host.left().compute);
         session::release(self.host, mark);
         if outcome.status.is_success() {
-            match self.credits(&before, accounts)? {
-                Ok(credits) => self.take_over(&credits, accounts, invoke)?,
-                Err(reason) => {
+            let found = (self.credits(&before, accounts)?, self.entries(accounts, invoke)?);
+            match found {
+                (Ok(credits), Ok(entries)) => {
+                    self.take_over(&credits, accounts, invoke)?;
+                    show(&entries, accounts, invoke)?;
+                }
+                (Err(in_use), _) | (_, Err(in_use)) => {
                     self.host.revert(checkpoint);
-                    outcome = Outcome::failed(&reason);
+                    outcome = Outcome::failed(&format!("AccountInUse: {in_use}"));
                 }
             }
         }
@@ -237,22 +235,23 @@ impl Door<'_> {
         let all = (0_u16..).zip(self.setting.keys.iter().zip(self.setting.loaded));
         let held = all.filter_map(|(index, (key, loaded))| {
             let settled = !unsettled.contains(&index);
-            match loaded.nature {
+            match loaded.nature() {
                 Nature::Own(_) => Some(Held { address: *key, settled }),
                 // It has no cells of its own, and what it shows is looked at again.
                 Nature::Alias(..) if !settled => Some(Held { address: *key, settled }),
-                Nature::Alias(..) | Nature::MadeUp | Nature::Vault(_) => None,
+                Nature::Alias(..) | Nature::MadeUp | Nature::Shown(_) => None,
             }
         });
         Ok(held.collect())
     }
 
-    /// What the callee credited to accounts of the run, or why that can not be taken over.
+    /// What the callee credited to accounts of the run, or the account for which that can
+    /// not be taken over.
     fn credits(
         &mut self,
         before: &[U256],
         accounts: &[Passed],
-    ) -> Result<Result<Vec<Credit>, String>, Stop> {
+    ) -> Result<Result<Vec<Credit>, Pubkey>, Stop> {
         let mut credits = Vec::new();
         let has_vault = accounts.iter().any(Passed::is_vault);
         let all = self.setting.loaded.iter().zip(self.setting.keys).zip(before);
@@ -272,7 +271,7 @@ impl Door<'_> {
                 Some(lamports) if is_passed && has_vault => {
                     credits.push(Credit { index, lamports })
                 }
-                _ => return Ok(Err(format!("AccountInUse: {key}"))),
+                _ => return Ok(Err(*key)),
             }
         }
         Ok(Ok(credits))
@@ -309,12 +308,8 @@ fn pay_from_vault(
     lamports: u64,
 ) -> Result<(), InstructionError> {
     let context = invoke.transaction_context.get_current_instruction_context()?;
-    let place = |wanted: &dyn Fn(&Passed) -> bool| {
-        let found = (0_u16..).zip(accounts).find(|(_, passed)| wanted(passed));
-        found.map(|(place, _)| place).ok_or(InstructionError::MissingAccount)
-    };
-    let from = place(&Passed::is_vault)?;
-    let to = place(&|passed| passed.index == to && passed.writable)?;
+    let from = place_of(accounts, Passed::is_vault)?;
+    let to = place_of(accounts, |passed| passed.index == to && passed.writable)?;
     context.try_borrow_instruction_account(from)?.checked_sub_lamports(lamports)?;
     context.try_borrow_instruction_account(to)?.checked_add_lamports(lamports)
 }
@@ -330,7 +325,7 @@ fn calling_program(invoke: &InvokeContext<'_, '_>) -> Result<Option<Pubkey>, Ins
 }
 
 /// The system program's instruction that moves lamports.
-fn transfer(from: &Pubkey, to: &Pubkey, lamports: u64) -> Instruction {
+pub(super) fn transfer(from: &Pubkey, to: &Pubkey, lamports: u64) -> Instruction {
     let mut data = vec![2, 0, 0, 0];
     data.extend_from_slice(&lamports.to_le_bytes());
     let accounts = vec![AccountMeta::new(*from, true), AccountMeta::new(*to, false)];

@@ -23,6 +23,25 @@ pub enum GatewayError {
     /// The frame may change nothing.
     #[error("the frame may change nothing")]
     ReadOnly = 133,
+    /// An account of the transaction shows what the instruction would change, and was not
+    /// given to it, writable. The log names it.
+    #[error("an account shows what would change")]
+    AccountInUse = 134,
+    /// The tokens are another machine's account's, which did not delegate that.
+    #[error("the holder did not delegate that")]
+    NotDelegated = 135,
+    /// Nobody issued the asset.
+    #[error("the asset was not issued")]
+    UnknownAsset = 136,
+    /// A token account lies elsewhere than at its wallet's associated address.
+    #[error("the token account is not the associated one")]
+    NotAssociated = 137,
+    /// The account is not that in which the mint's tokens lie in custody.
+    #[error("the account in custody is another")]
+    WrongCustody = 138,
+    /// The account is not the alias of what is named, or that has no alias.
+    #[error("the account is not that alias")]
+    BadAlias = 139,
 }
 
 impl From<GatewayError> for InstructionError {

@@ -1,7 +1,8 @@
 //! How the gateway's instructions are written.
 
-use super::{CALL, ID, vault};
-use polity_types::AccountId;
+use super::{APPROVE, CALL, DEPOSIT, ID, REGISTER, WITHDRAW, custody, custody_account, vault};
+use crate::alias;
+use polity_types::{AccountId, AssetId};
 use solana_instruction::{AccountMeta, Instruction};
 use solana_pubkey::Pubkey;
 use solana_sdk_ids::system_program;
@@ -66,4 +67,75 @@ pub fn input(accounts: &[AccountMeta], data: &[u8]) -> Vec<u8> {
     }
     input.extend_from_slice(data);
     input
+}
+
+/// Writes down what an alias stands for: another machine's account, or an asset's.
+pub fn register(target: &AccountId) -> Instruction {
+    let mut data = vec![REGISTER];
+    push(&mut data, target);
+    let accounts = vec![AccountMeta::new(alias(target), false)];
+    Instruction { program_id: ID, accounts, data }
+}
+
+/// Lets a foreign account spend of what `owner` holds; [`u128::MAX`] stands for any amount.
+pub fn approve(owner: &Pubkey, asset: AssetId, spender: &AccountId, amount: u128) -> Instruction {
+    let mut data = vec![APPROVE];
+    data.extend_from_slice(asset.0.as_slice());
+    push(&mut data, spender);
+    data.extend_from_slice(&amount.to_le_bytes());
+    let accounts = vec![AccountMeta::new_readonly(*owner, true)];
+    Instruction { program_id: ID, accounts, data }
+}
+
+/// The accounts of a mint of SPL Token or Token-2022.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// The mint.
+    pub mint: Pubkey,
+    /// Its token program.
+    pub program: Pubkey,
+}
+
+impl Tokens {
+    fn accounts(&self) -> [AccountMeta; 3] {
+        [
+            AccountMeta::new_readonly(self.mint, false),
+            AccountMeta::new(custody_account(&self.program, &self.mint), false),
+            AccountMeta::new_readonly(self.program, false),
+        ]
+    }
+
+    /// Takes tokens into custody, for the asset that goes around in their place. `source`
+    /// is the token account that `authority` signs for.
+    pub fn deposit(
+        &self,
+        authority: &Pubkey,
+        source: &Pubkey,
+        recipient: &AccountId,
+        amount: u64,
+    ) -> Instruction {
+        let mut data = vec![DEPOSIT];
+        data.extend_from_slice(&amount.to_le_bytes());
+        push(&mut data, recipient);
+        let mut accounts =
+            vec![AccountMeta::new_readonly(*authority, true), AccountMeta::new(*source, false)];
+        accounts.extend(self.accounts());
+        Instruction { program_id: ID, accounts, data }
+    }
+
+    /// Pays tokens out of custody, into the token account `target`.
+    pub fn withdraw(&self, holder: &Pubkey, target: &Pubkey, amount: u64) -> Instruction {
+        let mut data = vec![WITHDRAW];
+        data.extend_from_slice(&amount.to_le_bytes());
+        let mut accounts =
+            vec![AccountMeta::new_readonly(*holder, true), AccountMeta::new(*target, false)];
+        accounts.extend(self.accounts());
+        accounts.push(AccountMeta::new_readonly(custody(), false));
+        Instruction { program_id: ID, accounts, data }
+    }
+}
+
+fn push(data: &mut Vec<u8>, account: &AccountId) {
+    data.push(account.machine.byte());
+    data.extend_from_slice(account.address.as_slice());
 }

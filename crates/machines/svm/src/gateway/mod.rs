@@ -4,14 +4,22 @@
 //! alike. What it does needs the kernel, and the runtime has no place for a guest's own
 //! data: the [`Door`] of the innermost run lies in a variable of the thread.
 
+mod asset;
+mod associated;
+mod books;
 mod call;
+mod custody;
+mod entries;
 mod entry;
 mod error;
 mod instructions;
+mod token;
 
+pub(crate) use books::{fill, mint, stored};
+pub use custody::{custody, custody_account, deposited};
 pub(crate) use entry::Entrypoint;
 pub use error::GatewayError;
-pub use instructions::{Invocation, input};
+pub use instructions::{Invocation, Tokens, approve, input, register};
 
 use crate::run::{Setting, Written};
 use polity_kernel::{Halt, Host};
@@ -27,6 +35,10 @@ pub const ID: Pubkey = Pubkey::from_str_const("Gateway11111111111111111111111111
 /// The tags of the instructions that are the gateway's own. Those below are for the
 /// interface of token programs.
 const CALL: u8 = 128;
+const REGISTER: u8 = 129;
+const APPROVE: u8 = 130;
+const DEPOSIT: u8 = 131;
+const WITHDRAW: u8 = 132;
 
 /// Compute units of every instruction.
 const UNITS: u64 = 150;
@@ -120,10 +132,18 @@ impl<'a> Door<'a> {
     fn dispatch(&mut self, invoke: &mut InvokeContext<'_, '_>) -> Result<(), Stop> {
         let context = invoke.transaction_context.get_current_instruction_context()?;
         let data = context.get_instruction_data().to_vec();
+        let accounts = passed(invoke)?;
+        if associated::is_creation(&data, &accounts) {
+            return self.create(&data, accounts, invoke);
+        }
         let (tag, rest) = data.split_first().ok_or(InstructionError::InvalidInstructionData)?;
         match *tag {
-            CALL => self.call(rest, invoke),
-            _ => Err(InstructionError::InvalidInstructionData.into()),
+            CALL => self.call(rest, &accounts, invoke),
+            REGISTER => self.register(rest, &accounts, invoke),
+            APPROVE => self.allow(rest, &accounts, invoke),
+            DEPOSIT => self.deposit(rest, &accounts, invoke),
+            WITHDRAW => self.withdraw(rest, &accounts, invoke),
+            tag => self.token(tag, rest, accounts, invoke),
         }
     }
 }
@@ -168,6 +188,15 @@ fn passed(invoke: &InvokeContext<'_, '_>) -> Result<Vec<Passed>, InstructionErro
         Ok(Passed { index, key, signer: account.is_signer(), writable: account.is_writable() })
     };
     all.map(one).collect()
+}
+
+/// The place of an account of the instruction.
+fn place_of(
+    accounts: &[Passed],
+    wanted: impl Fn(&Passed) -> bool,
+) -> Result<u16, InstructionError> {
+    let found = (0_u16..).zip(accounts).find(|(_, passed)| wanted(passed));
+    found.map(|(place, _)| place).ok_or(InstructionError::MissingAccount)
 }
 
 /// Takes `N` bytes from the front.

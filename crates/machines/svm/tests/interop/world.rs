@@ -1,5 +1,9 @@
 //! A chain with Solana's machine and a toy machine.
 
+use crate::{
+    banker::Banker,
+    reliance::{changes, misleading},
+};
 use polity_kernel::{BlockContext, Decoded, Executed, Kernel, Machines, Scratch, View};
 use polity_svm::{
     BlockInput, Record, Stored, Svm, Unsigned, Waiver, account, alias, base_units, genesis,
@@ -85,6 +89,7 @@ impl World {
             machines: Machines::default()
                 .with(Svm::new())
                 .and_then(|machines| machines.with(Toy::new(TOY)))
+                .and_then(|machines| machines.with(Banker))
                 .unwrap(),
             scratch: Scratch::default(),
             sequence: 0,
@@ -168,6 +173,14 @@ impl World {
         let kernel = Kernel::new(&self.machines, &block, &self.state, &mut self.scratch);
         match kernel.transact(tx, Resources::UNLIMITED).unwrap() {
             Executed::Included(output) => {
+                for high in [false, true] {
+                    let other = misleading(&self.state, &output.effects, high);
+                    let kernel = Kernel::new(&self.machines, &block, &other, &mut self.scratch);
+                    let again = kernel.transact(tx, Resources::UNLIMITED).unwrap();
+                    let Executed::Included(again) = again else { panic!("{again:?}") };
+                    assert_eq!(again.receipt, output.receipt, "relied on more than it said");
+                    assert_eq!(changes(&again.effects), changes(&output.effects));
+                }
                 let before = self.total();
                 self.state = self.state.apply(&output.effects).expect("effects that fit");
                 assert_eq!(self.total(), before - output.effects.burned, "lost or made");
