@@ -8,25 +8,29 @@ use crate::{
 };
 use polity_kernel::holding_key;
 use polity_testkit::state::State;
-use polity_types::{LocalKey, Name, Space, U256, Value};
+use polity_types::{AccountId, LocalKey, Name, Space, U256, Value};
 use proptest::{collection::vec, prelude::*};
 
-const HELD: u64 = 1_000;
+/// What each contract holds at first.
+pub(crate) const HELD: u64 = 1_000;
 
-/// A state in which all contracts hold the asset.
-fn prepare(state: &mut State) {
+/// Lets all contracts hold the asset.
+pub(crate) fn prepare(state: &mut State) {
+    let contracts = MEMBERS.iter().flat_map(|member| (0..3).map(|number| member.payer(number)));
     let mut supply = U256::ZERO;
-    for member in MEMBERS {
-        for number in 0..3 {
-            let key = (asset().account(), holding_key(&member.account(number)));
-            // Machines may have one account for all their contracts.
-            if state.slots.insert(key, Value::word(U256::from(HELD))).is_none() {
-                supply += U256::from(HELD);
-            }
-        }
+    for holder in contracts {
+        let key = (asset().account(), holding_key(&holder));
+        state.slots.insert(key, Value::word(U256::from(HELD)));
+        supply += U256::from(HELD);
     }
     let key = LocalKey { space: Space(1), name: Name::Word(U256::ONE) };
     state.set_slot(asset().account(), key, Value::word(supply));
+}
+
+/// What a contract holds of the asset.
+pub(crate) fn holding(state: &State, holder: &AccountId) -> u64 {
+    let key = (asset().account(), holding_key(holder));
+    state.slots.get(&key).map_or(0, |value| value.as_word().unwrap().to())
 }
 
 /// What all accounts hold of the asset, and how much there is.
@@ -76,8 +80,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
 fn check(member: usize, acts: &[Act]) {
     // A machine's own contracts are called by its own means, which are not what is tried here.
     let acts = foreign(member, acts);
-    let mut before = crate::state();
-    prepare(&mut before);
+    let before = crate::state();
     assert_eq!(held(&before).0, held(&before).1);
     // The native asset is compared where it is executed.
     let (_, after) = transact(member, &acts, &before);

@@ -37,7 +37,7 @@ impl EvmMember {
             Act::Fail => Step::revert("so"),
             Act::Exhaust => Step::spin(),
             Act::Send(to, amount) => {
-                let AccountId { machine, address } = members[to.machine].account(to.number);
+                let AccountId { machine, address } = members[to.machine].payer(to.number);
                 let send = IPolity::sendCall {
                     asset: asset().0,
                     machine: machine.byte(),

@@ -20,6 +20,7 @@ mod script;
 mod svm;
 mod toy;
 
+use conservation::HELD;
 use polity_engine::{Block, Parallel, Sequential};
 use polity_evm::{
     Evm,
@@ -67,6 +68,7 @@ fn state() -> State {
     for member in MEMBERS {
         member.prepare(&mut state);
     }
+    conservation::prepare(&mut state);
     state
 }
 
@@ -220,6 +222,21 @@ fn value_goes_along() {
         let moved = i128::try_from(lamports(11).to::<u128>()).unwrap();
         assert_eq!(ran.change(MEMBERS[a].payer(0)), -moved);
         assert_eq!(ran.change(MEMBERS[b].purse(1)), moved);
+    });
+}
+
+#[test]
+fn assets_move_between_machines() {
+    each(|a, b| {
+        let there = Act::call(at(b, 1), &[Act::Send(at(a, 2), 30), Act::Add(1, 1)]);
+        let lost = Act::call(at(b, 1), &[Act::Send(at(a, 2), 500), Act::Fail]);
+        let ran = run(a, &[Act::Send(at(b, 1), 100), there, lost, Act::Add(1, 1)]);
+        assert_eq!(Seen::words(&ran.seen()), [1, 1]);
+        let held = [at(a, 0), at(b, 1), at(a, 2)].map(|contract| {
+            let holder = MEMBERS[contract.machine].payer(contract.number);
+            conservation::holding(&ran.after, &holder)
+        });
+        assert_eq!(held, [HELD - 100, HELD + 70, HELD + 30]);
     });
 }
 

@@ -30,7 +30,7 @@ pub(crate) enum Act {
     Fail,
     /// Uses all that it may use.
     Exhaust,
-    /// Sends the ledger's asset to a contract of any machine, where the machine has a word for it.
+    /// Sends the ledger's asset to a contract of any machine.
     Send(Contract, u64),
     /// Calls a contract of another machine, and sees how that ended.
     Call(Call),
@@ -94,7 +94,7 @@ pub(crate) trait Member: Sync {
     /// Whose balance shows what a contract gets.
     fn purse(&self, number: u8) -> AccountId;
 
-    /// Whose balance shows what a contract pays.
+    /// Whose balance shows what a contract pays, and who holds its assets.
     fn payer(&self, number: u8) -> AccountId;
 
     /// A call's input that makes a contract do this.

@@ -1,6 +1,6 @@
 //! The Solana machine in the matrix.
 
-use crate::script::{Act, Member, Seen, height};
+use crate::script::{Act, Member, Seen, asset, height};
 use polity_kernel::{BlockContext, Decoded};
 use polity_svm::{
     BlockInput, Record, Stored, Unsigned, Waiver, account,
@@ -71,7 +71,13 @@ fn data(number: u8, acts: &[Act], members: &[&dyn Member]) -> Vec<u8> {
             }
             Act::Fail => data.extend([4, 7, 0, 0, 0]),
             Act::Exhaust => data.push(5),
-            Act::Send(..) => {}
+            Act::Send(to, amount) => {
+                let to = members[to.machine].payer(to.number);
+                let send = gateway::send(&own(number).0, asset(), &to, (*amount).into(), &[]).data;
+                data.push(6);
+                data.extend((send.len() as u16).to_le_bytes());
+                data.extend(send);
+            }
             Act::Call(call) => {
                 let member = members[call.to.machine];
                 let payload = member.input(call.to.number, &call.acts, members).to_vec();
@@ -186,6 +192,8 @@ impl Member for SvmMember {
                         _ => Seen::Failed,
                     });
                 }
+                // Nothing is returned.
+                Act::Send(..) => assert_eq!(take(2), [0, 0]),
                 _ => {}
             }
         }

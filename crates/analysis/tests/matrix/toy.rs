@@ -35,7 +35,7 @@ impl ToyMember {
                 Act::Send(to, amount) => ops.push(Op::SendAsset {
                     asset: asset().0,
                     from: own,
-                    to: members[to.machine].account(to.number),
+                    to: members[to.machine].payer(to.number),
                     amount: U256::from(*amount),
                 }),
                 Act::Call(call) => {

@@ -69,6 +69,37 @@ impl Door<'_> {
         settled(host.approve(asset, &owner, &spender, amount)?)
     }
 
+    /// Sends what the signer holds to an account of any machine: `asset (32) ‖ machine ‖
+    /// recipient (32) ‖ amount (16)`. Accounts: who signs, then token accounts in which that
+    /// shows (writable). Lamports are sent by the system program.
+    pub(super) fn send(
+        &mut self,
+        mut data: &[u8],
+        accounts: &[Passed],
+        invoke: &mut InvokeContext<'_, '_>,
+    ) -> Result<(), Stop> {
+        consume(invoke, UNITS)?;
+        let asset = AssetId(B256::new(take(&mut data)?));
+        let recipient = account(&mut data)?;
+        let recipient = self.canonical(&recipient)?;
+        let amount = U256::from(u128::from_le_bytes(take(&mut data)?));
+        if asset == AssetId::NATIVE {
+            return Err(GatewayError::UnknownAsset.into());
+        }
+        let holder = self.signer(accounts, 0)?;
+        let host = self.change()?;
+        settled(host.transfer(asset, &holder, &recipient, amount)?)?;
+        self.settle(accounts, invoke)
+    }
+
+    /// The account that holds what is meant for this one.
+    pub(super) fn canonical(&mut self, account: &AccountId) -> Result<AccountId, Stop> {
+        match is_own(account) {
+            Some(address) => Ok(self.wallet(&address)?.holder),
+            None => Ok(*account),
+        }
+    }
+
     /// The account of who signs, which the run may spend from.
     pub(super) fn signer(&mut self, accounts: &[Passed], place: usize) -> Result<AccountId, Stop> {
         let signer = accounts.get(place).ok_or(InstructionError::MissingAccount)?;

@@ -7,12 +7,12 @@
 
 use super::{
     Door, GatewayError, ID, Passed, Stop,
-    asset::{account, consume, is_own},
+    asset::{account, consume},
     books::{amount, associated, decimals, key_at, unnamed},
     entries::settled,
     take,
 };
-use polity_types::{AccountId, AssetId, B256, U256};
+use polity_types::{AssetId, B256, U256};
 use solana_account::ReadableAccount;
 use solana_instruction::{AccountMeta, Instruction, error::InstructionError};
 use solana_program_runtime::invoke_context::InvokeContext;
@@ -175,14 +175,6 @@ impl Door<'_> {
         let instruction = tokens.transfer(keys, amount, more);
         invoke.native_invoke_signed(instruction, &[&[b"custody", &[CUSTODY.1]]])?;
         self.settle(accounts, invoke)
-    }
-
-    /// The account that holds what is meant for this one.
-    fn canonical(&mut self, account: &AccountId) -> Result<AccountId, Stop> {
-        match is_own(account) {
-            Some(address) => Ok(self.wallet(&address)?.holder),
-            None => Ok(*account),
-        }
     }
 }
 

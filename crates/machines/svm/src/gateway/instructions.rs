@@ -1,6 +1,8 @@
 //! How the gateway's instructions are written.
 
-use super::{APPROVE, CALL, DEPOSIT, ID, REGISTER, WITHDRAW, custody, custody_account, vault};
+use super::{
+    APPROVE, CALL, DEPOSIT, ID, REGISTER, SEND, WITHDRAW, custody, custody_account, vault,
+};
 use crate::alias;
 use polity_types::{AccountId, AssetId};
 use solana_instruction::{AccountMeta, Instruction};
@@ -84,6 +86,24 @@ pub fn approve(owner: &Pubkey, asset: AssetId, spender: &AccountId, amount: u128
     push(&mut data, spender);
     data.extend_from_slice(&amount.to_le_bytes());
     let accounts = vec![AccountMeta::new_readonly(*owner, true)];
+    Instruction { program_id: ID, accounts, data }
+}
+
+/// Sends what `owner` holds of an asset to an account of any machine. `shown` are token
+/// accounts that it shows in and that the instruction's programs have.
+pub fn send(
+    owner: &Pubkey,
+    asset: AssetId,
+    recipient: &AccountId,
+    amount: u128,
+    shown: &[AccountMeta],
+) -> Instruction {
+    let mut data = vec![SEND];
+    data.extend_from_slice(asset.0.as_slice());
+    push(&mut data, recipient);
+    data.extend_from_slice(&amount.to_le_bytes());
+    let mut accounts = vec![AccountMeta::new_readonly(*owner, true)];
+    accounts.extend_from_slice(shown);
     Instruction { program_id: ID, accounts, data }
 }
 

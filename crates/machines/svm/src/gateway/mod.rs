@@ -19,7 +19,7 @@ pub(crate) use books::{fill, mint, stored};
 pub use custody::{custody, custody_account, deposited};
 pub(crate) use entry::Entrypoint;
 pub use error::GatewayError;
-pub use instructions::{Invocation, Tokens, approve, input, register};
+pub use instructions::{Invocation, Tokens, approve, input, register, send};
 
 use crate::run::{Setting, Written};
 use polity_kernel::{Halt, Host};
@@ -39,6 +39,7 @@ const REGISTER: u8 = 129;
 const APPROVE: u8 = 130;
 const DEPOSIT: u8 = 131;
 const WITHDRAW: u8 = 132;
+const SEND: u8 = 133;
 
 /// Compute units of every instruction.
 const UNITS: u64 = 150;
@@ -143,6 +144,7 @@ impl<'a> Door<'a> {
             APPROVE => self.allow(rest, &accounts, invoke),
             DEPOSIT => self.deposit(rest, &accounts, invoke),
             WITHDRAW => self.withdraw(rest, &accounts, invoke),
+            SEND => self.send(rest, &accounts, invoke),
             tag => self.token(tag, rest, accounts, invoke),
         }
     }
