@@ -14,6 +14,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod anything;
 mod conservation;
 mod evm;
 mod script;
@@ -21,12 +22,12 @@ mod svm;
 mod toy;
 
 use conservation::HELD;
-use polity_engine::{Block, Parallel, Sequential};
+use polity_engine::{Block, BlockOutput, Parallel, Sequential};
 use polity_evm::{
     Evm,
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, Inputs, Machines, TransactionOutput};
+use polity_kernel::{BlockContext, Decoded, Inputs, Machines, TransactionOutput};
 use polity_svm::Svm;
 use polity_testkit::{state::State, toy::Toy};
 use polity_types::{AccountId, B256, Effects, MachineKind, Resources};
@@ -133,29 +134,33 @@ fn run(member: usize, acts: &[Act]) -> Ran {
 }
 
 fn transact(member: usize, acts: &[Act], before: &State) -> (TransactionOutput, State) {
-    let machines = machines();
     let transaction = |sender| MEMBERS[member].transaction(sender, acts, &MEMBERS);
-    let block = |senders: std::ops::Range<u8>| Block {
-        context: context(),
-        transactions: senders.map(transaction).collect(),
-        transaction_limit: Resources::UNLIMITED,
-    };
-    let one = Sequential::new().execute(&machines, before, &block(0..1)).unwrap();
-    let three = block(0..3);
-    let sequential = Sequential::new().execute(&machines, before, &three).unwrap();
-    assert_eq!(one.transactions[0], sequential.transactions[0]);
+    let one = vec![transaction(0)];
+    let block =
+        Block { context: context(), transactions: one, transaction_limit: Resources::UNLIMITED };
+    let one = Sequential::new().execute(&machines(), before, &block).unwrap();
+    let (three, _) = execute(before, (0..3).map(transaction).collect());
+    assert_eq!(one.transactions[0], three.transactions[0]);
+    let output = one.transactions.into_iter().next().unwrap();
+    let after = before.apply(&output.effects).unwrap();
+    (output, after)
+}
+
+/// Executes a block on every engine.
+fn execute(before: &State, transactions: Vec<Decoded>) -> (BlockOutput, State) {
+    let machines = machines();
+    let block = Block { context: context(), transactions, transaction_limit: Resources::UNLIMITED };
+    let sequential = Sequential::new().execute(&machines, before, &block).unwrap();
     for threads in [2, 4] {
         let threads = NonZeroUsize::new(threads).unwrap();
         let mut engine = Parallel::new(threads).unwrap().with_least_gas(0);
-        let parallel = engine.execute(&machines, before, &three).unwrap();
+        let parallel = engine.execute(&machines, before, &block).unwrap();
         assert_eq!(parallel, sequential, "{threads} threads");
     }
     let apply = |state: State, effects: &Effects| state.apply(effects);
     let after = sequential.effects().try_fold(before.clone(), apply).unwrap();
     conserved(before, &after, sequential.effects());
-    let output = one.transactions.into_iter().next().unwrap();
-    let after = before.apply(&output.effects).unwrap();
-    (output, after)
+    (sequential, after)
 }
 
 /// The native asset is what it was, but for what was minted and burnt.

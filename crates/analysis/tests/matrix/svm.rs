@@ -28,7 +28,7 @@ fn words(number: u8) -> Pubkey {
     Pubkey::new_from_array([0x50 + number; 32])
 }
 
-fn sender(number: u8) -> Pubkey {
+pub(crate) fn sender(number: u8) -> Pubkey {
     Pubkey::new_from_array([0x60 + number; 32])
 }
 
@@ -42,7 +42,7 @@ fn own(number: u8) -> (Pubkey, u8) {
 }
 
 /// The accounts of the program's instruction: its words, the gateway, and what calls are given.
-fn metas(number: u8) -> Vec<AccountMeta> {
+pub(crate) fn metas(number: u8) -> Vec<AccountMeta> {
     vec![
         AccountMeta::new(words(number), false),
         AccountMeta::new_readonly(gateway::ID, false),
@@ -98,6 +98,22 @@ fn data(number: u8, acts: &[Act], members: &[&dyn Member]) -> Vec<u8> {
     data
 }
 
+/// A transaction of a sender with these instructions, and all compute units that it may have.
+pub(crate) fn transaction(from: u8, instructions: &[Instruction]) -> Decoded {
+    let mut limit = vec![2];
+    limit.extend(MOST_UNITS.to_le_bytes());
+    let budget = Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
+    let limit = Instruction { program_id: budget, accounts: Vec::new(), data: limit };
+    let instructions = [&[limit], instructions].concat();
+    let message = Message::new(&instructions, Some(&sender(from)));
+    let versioned = VersionedTransaction {
+        signatures: vec![Default::default(); message.header.num_required_signatures.into()],
+        message: VersionedMessage::Legacy(message),
+    };
+    let waiver = Waiver { age: true, ..Waiver::default() };
+    Unsigned::for_simulation().transaction(versioned, waiver).unwrap()
+}
+
 fn put(state: &mut State, key: Pubkey, stored: &AccountSharedData) {
     let id = account(&key);
     let Stored { record, slots, code } = Stored::new(stored);
@@ -149,20 +165,8 @@ impl Member for SvmMember {
     }
 
     fn transaction(&self, from: u8, acts: &[Act], members: &[&dyn Member]) -> Decoded {
-        let mut limit = vec![2];
-        limit.extend(MOST_UNITS.to_le_bytes());
-        let budget = Pubkey::from_str_const("ComputeBudget111111111111111111111111111111");
-        let instructions = [
-            Instruction { program_id: budget, accounts: Vec::new(), data: limit },
-            Instruction { program_id: PROGRAM, accounts: metas(0), data: data(0, acts, members) },
-        ];
-        let message = Message::new(&instructions, Some(&sender(from)));
-        let versioned = VersionedTransaction {
-            signatures: vec![Default::default()],
-            message: VersionedMessage::Legacy(message),
-        };
-        let waiver = Waiver { age: true, ..Waiver::default() };
-        Unsigned::for_simulation().transaction(versioned, waiver).unwrap()
+        let data = data(0, acts, members);
+        transaction(from, &[Instruction { program_id: PROGRAM, accounts: metas(0), data }])
     }
 
     fn seen(&self, acts: &[Act], output: &[u8], members: &[&dyn Member]) -> Vec<Seen> {
