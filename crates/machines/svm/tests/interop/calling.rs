@@ -19,9 +19,15 @@ use polity_testkit::{
     },
     toy::{Op, Program, Seen, slot_key},
 };
-use polity_types::{AccountId, CodeRef, MachineKind, Meter, Status, U256, Value, keccak256};
+use polity_types::{
+    AccountId, CodeRef, MachineKind, Meter, Resources, Status, U256, Value, keccak256,
+};
 use solana_account::ReadableAccount;
 use solana_instruction::{AccountMeta, Instruction};
+use solana_nonce::{
+    state::{DurableNonce, State},
+    versions::Versions,
+};
 use solana_pubkey::Pubkey;
 
 /// A call of a toy account with a program, which fails with it.
@@ -373,7 +379,8 @@ fn limits_hold_across() {
     let call = Invocation { units: 10_000, ..attempt(1, &drain) };
     let done = world.solana(&[from_payer(&call, &[])]).succeeds();
     assert_eq!(answer(done.returned()).2, b"OutOf:compute");
-    assert_eq!(done.record.compute_units, 10_000 + 150);
+    // The call, the payer and the vault, which it may write, and every instruction's.
+    assert_eq!(done.record.compute_units, 10_000 + 1_000 + 2 * 100 + 150);
     assert_eq!(done.used.get(Meter::Compute), done.record.compute_units);
     // All that is left: then nothing is left for who called.
     let call = Invocation { units: 0, ..call };
@@ -386,6 +393,60 @@ fn limits_hold_across() {
     let done = world.solana(&[relayed(&call, &[])]).succeeds();
     assert_eq!(done.used.get(Meter::Compute), done.record.compute_units);
     assert!(done.record.compute_units > 5_000);
+}
+
+#[test]
+fn whatever_runs_out_nothing_is_left_behind() {
+    let mut world = relay_world();
+    let (me, _) = own(&RELAY);
+    world.fund(&me, 100 * SOL);
+    let back = Op::Transfer { from: toy(2), to: account(&me), amount: base_units(SOL) };
+    let inner = Invocation { value: SOL, ..toy_call(2, &[Op::write(toy(2), 1, 1), back]) };
+    let call = invocation(&relayed(&inner, &[]));
+    let (mut passed, mut failed) = (0, 0);
+    let reads = (0..40).map(|reads| Resources { reads, ..Resources::UNLIMITED });
+    let units = (0..40).map(|k| Resources { compute: k * 500, ..Resources::UNLIMITED });
+    for limit in reads.chain(units) {
+        let ops = [Op::Call(call.clone().limit(limit)), Op::Call(call.clone())];
+        let (_, seen) = world.toy(toy(1), &ops);
+        match outcome(&seen[..1]).0 {
+            Status::Success => passed += 1,
+            _ => failed += 1,
+        }
+        assert_eq!(outcome(&seen).0, Status::Success, "{limit:?}");
+        let number = passed * 2 + failed;
+        assert_eq!(counts(&world.data(&COUNTS)), (number, number));
+    }
+    assert!(passed > 10 && failed > 10, "{passed} {failed}");
+    assert_eq!(world.lamports(&me), 100 * SOL);
+}
+
+#[test]
+fn a_failing_transaction_uses_its_nonce() {
+    let mut world = relay_world();
+    let (nonce, value) = (key(0x4e), solana_hash::Hash::new_from_array([9; 32]));
+    let durable = DurableNonce::from_blockhash(&value);
+    let state = State::new_initialized(&PAYER, durable, LAMPORTS_PER_SIGNATURE);
+    let data = wincode::serialize(&Versions::new(state)).unwrap();
+    world.put_data(&nonce, &solana_sdk_ids::system_program::ID, data.clone());
+    let advance = Instruction {
+        program_id: solana_sdk_ids::system_program::ID,
+        accounts: vec![
+            AccountMeta::new(nonce, false),
+            AccountMeta::new_readonly(solana_sdk_ids::sysvar::recent_blockhashes::ID, false),
+            AccountMeta::new_readonly(PAYER, true),
+        ],
+        data: vec![4, 0, 0, 0],
+    };
+    let call = relayed(&toy_call(1, &[Op::write(toy(1), 1, 1)]), &[]);
+    let fail = instruction(&caller::fail(CALLER.to_bytes(), 1));
+    let before = world.lamports(&PAYER);
+    let done = world.solana_with_nonce(&[advance, call, fail], *durable.as_hash());
+    assert!(done.error().contains("Instruction 2"), "{}", done.error());
+    assert_ne!(world.data(&nonce), data, "used");
+    assert_eq!(world.lamports(&PAYER), before - LAMPORTS_PER_SIGNATURE);
+    assert_eq!(counts(&world.data(&COUNTS)), (0, 0));
+    assert!(slot(&world, 1, 1).is_empty());
 }
 
 #[test]
