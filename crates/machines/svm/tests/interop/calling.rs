@@ -456,12 +456,16 @@ fn the_deepest_stack_fits() {
 }
 
 fn down_to_the_bottom() {
-    // A contract that calls a program that calls the contract.
+    // A contract that calls programs that call the contract.
     let mut world = World::new();
     let (me, bump) = own(&CALLER);
     let again = Invocation { abort: false, ..Invocation::new(toy(1), Vec::new()) };
     let inner = plain(&again.instruction(&me, &[]));
-    let program = caller::forward_signed(CALLER.to_bytes(), &inner, b"me", bump, me.to_bytes());
+    let mut program = caller::forward_signed(CALLER.to_bytes(), &inner, b"me", bump, me.to_bytes());
+    // As deep as programs call each other.
+    for _ in 0..3 {
+        program = caller::forward(CALLER.to_bytes(), &program);
+    }
     let code =
         Program::new(&[Op::Call(invocation(&instruction(&program))), Op::write(toy(1), 1, 1)]);
     let hash = keccak256(&code.0);
