@@ -1,6 +1,9 @@
 //! How the gateway's instructions are written.
 
-use super::{APPROVE, CALL, DEPOSIT, ID, REGISTER, WITHDRAW, custody, custody_account, vault};
+use super::{
+    APPROVE, CALL, DEPOSIT, ID, REGISTER, WITHDRAW, books::associated, custody, custody_account,
+    vault,
+};
 use crate::alias;
 use polity_types::{AccountId, AssetId};
 use solana_instruction::{AccountMeta, Instruction};
@@ -85,6 +88,25 @@ pub fn approve(owner: &Pubkey, asset: AssetId, spender: &AccountId, amount: u128
     data.extend_from_slice(&amount.to_le_bytes());
     let accounts = vec![AccountMeta::new_readonly(*owner, true)];
     Instruction { program_id: ID, accounts, data }
+}
+
+/// The token account of a wallet for a mint of the gateway's: at the address that the
+/// associated token account program has for it.
+pub fn token_account(wallet: &Pubkey, mint: &Pubkey) -> Pubkey {
+    associated(wallet, &ID, mint)
+}
+
+/// Makes the token account of a wallet, where it is not there yet.
+pub fn create_token_account(payer: &Pubkey, wallet: &Pubkey, mint: &Pubkey) -> Instruction {
+    let accounts = vec![
+        AccountMeta::new(*payer, true),
+        AccountMeta::new(token_account(wallet, mint), false),
+        AccountMeta::new_readonly(*wallet, false),
+        AccountMeta::new_readonly(*mint, false),
+        AccountMeta::new_readonly(system_program::ID, false),
+        AccountMeta::new_readonly(ID, false),
+    ];
+    Instruction { program_id: ID, accounts, data: vec![1] }
 }
 
 /// The accounts of a mint of SPL Token or Token-2022.

@@ -19,7 +19,9 @@ pub(crate) use books::{fill, mint, stored};
 pub use custody::{custody, custody_account, deposited};
 pub(crate) use entry::Entrypoint;
 pub use error::GatewayError;
-pub use instructions::{Invocation, Tokens, approve, input, register};
+pub use instructions::{
+    Invocation, Tokens, approve, create_token_account, input, register, token_account,
+};
 
 use crate::run::{Setting, Written};
 use polity_kernel::{Halt, Host};

@@ -310,6 +310,34 @@ fn value_passes_through_programs() {
 }
 
 #[test]
+fn an_account_is_gone_when_the_transaction_ends() {
+    // It is emptied, and a contract is called in between.
+    let mut world = World::new();
+    let (shop, other) = (key(5), key(6));
+    let hop = || from_payer(&toy_call(1, &[Op::write(toy(1), 1, 1)]), &[]);
+    let empty = || {
+        let (from, to) = (Meta::write(shop.to_bytes()), Meta::write(other.to_bytes()));
+        instruction(&purse::transfer(PURSE.to_bytes(), from, to, 10 * SOL))
+    };
+    let fill = || transfer(&PAYER, &shop, 10 * SOL);
+    let data = || vec![7; 5000];
+    world.put_data(&shop, &PURSE, data());
+    // What it was is there as long as the transaction runs.
+    world.solana(&[empty(), hop(), fill()]).succeeds();
+    assert_eq!((world.data(&shop), world.lamports(&shop)), (data(), 10 * SOL));
+    // What was written in between is the last word.
+    let write = purse::write(PURSE.to_bytes(), Meta::write(shop.to_bytes()), 0, &[8]);
+    world.solana(&[hop(), empty(), hop(), fill(), instruction(&write), hop()]).succeeds();
+    assert_eq!(world.data(&shop)[..2], [8, 7]);
+    world.solana(&[hop(), empty(), hop()]).succeeds();
+    assert!(world.shown(&shop).is_none());
+    let id = account(&shop);
+    assert!(!world.state.accounts.contains_key(&id));
+    assert!(world.state.slots.keys().all(|(owner, _)| *owner != id), "nothing is left");
+    assert_eq!(world.lamports(&other), 30 * SOL);
+}
+
+#[test]
 fn aliases_among_the_accounts_are_looked_at_again() {
     let mut world = World::new();
     let alias = alias_of(2);
