@@ -14,7 +14,7 @@ use polity_types::{
 
 /// The most frames of the kernel's call stack: calls from machine to machine,
 /// one inside the other. A machine's own calls have that machine's own limit.
-pub const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 32;
 
 /// What is being executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

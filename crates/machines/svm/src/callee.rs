@@ -6,6 +6,7 @@
 //! transaction of Solana's that is under way, and not the accounts of programs in it.
 
 use crate::{
+    KIND,
     alias::alias,
     block::Environment,
     executor::show_instructions,
@@ -40,8 +41,8 @@ const WRITABLE: u8 = 2;
 const MAX_ACCOUNTS: usize = 64;
 
 /// Compute units of an account that is loaded, and the bytes of its data that cost one.
-const ACCOUNT_UNITS: u64 = 100;
-const BYTES_PER_UNIT: u64 = 250;
+pub(crate) const ACCOUNT_UNITS: u64 = 100;
+pub(crate) const BYTES_PER_UNIT: u64 = 250;
 
 /// An account as the caller names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,10 @@ fn execute(call: &Call, host: &mut dyn Host) -> Result<Bytes, Stop> {
     let Some(Request { accounts: mut listed, data }) = Request::parse(&call.input) else {
         return fails("MalformedInput");
     };
+    // Nobody else's account has a code of this machine's.
+    if call.target.machine != KIND {
+        return fails("NotCallable");
+    }
     let program = crate::address(&call.target);
     let caller = alias(&call.caller);
     if listed.iter().any(|listed| listed.signer && !(call.delegate && listed.key == caller)) {

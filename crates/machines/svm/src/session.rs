@@ -24,11 +24,13 @@ struct SvmSession {
 
 impl Session for SvmSession {
     fn mark(&mut self) -> u64 {
-        0
+        self.held.len() as u64
     }
 
-    // What is held follows the frames, and these end whatever becomes of their changes.
-    fn revert(&mut self, _mark: u64) {}
+    // What is held follows the frames. Those that ended early did not let go.
+    fn revert(&mut self, mark: u64) {
+        self.held.truncate(usize::try_from(mark).unwrap_or(usize::MAX));
+    }
 
     fn clear(&mut self) {
         self.held.clear();

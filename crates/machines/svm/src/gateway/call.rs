@@ -1,8 +1,11 @@
 //! Calls of other machines.
 
-use super::{Door, GatewayError, Passed, Stop, entries::show, place_of, take, vault};
+use super::{
+    Door, GatewayError, Passed, Stop, asset::consume, entries::show, place_of, take, vault,
+};
 use crate::{
     KIND, base_units,
+    callee::{ACCOUNT_UNITS, BYTES_PER_UNIT},
     lamports::{exactly, lamports},
     load::{Nature, rely},
     session::{self, Held},
@@ -22,6 +25,9 @@ const READ_ONLY: u8 = 1;
 const ABORT: u8 = 2;
 /// Nobody may call the calling program meanwhile.
 const LOCK: u8 = 4;
+
+/// Compute units of a call, beside those of each account that the run may write.
+const UNITS: u64 = 1_000;
 
 /// The most bytes that an instruction returns.
 const MAX_RETURN: usize = 1024;
@@ -83,6 +89,7 @@ impl Door<'_> {
         if !self.is_plain(caller.index) {
             return Err(GatewayError::AliasCaller.into());
         }
+        consume(invoke, self.units())?;
         let program = calling_program(invoke)?;
         let lock = match (request.has(LOCK), program) {
             (false, _) => None,
@@ -118,6 +125,16 @@ impl Door<'_> {
         let answer = answer(&outcome);
         invoke.transaction_context.set_return_data(super::ID, answer)?;
         Ok(())
+    }
+
+    /// Compute units of leaving the machine: all accounts that the run may write are
+    /// compared with what the kernel knows.
+    fn units(&self) -> u64 {
+        let all = self.setting.loaded.iter().zip(self.setting.writable);
+        let written = all.filter(|(_, writable)| **writable).map(|(loaded, _)| {
+            ACCOUNT_UNITS.saturating_add(loaded.account.data().len() as u64 / BYTES_PER_UNIT)
+        });
+        written.fold(UNITS, u64::saturating_add)
     }
 
     /// Whether the account is no alias.
@@ -183,9 +200,10 @@ impl Door<'_> {
         let mark = session::hold(self.host, &held);
         let checkpoint = self.host.checkpoint();
         let had = self.host.left().compute;
-        let mut outcome = self.host.call(call)?;
-        let used = had.saturating_sub(self.host.left().compute);
+        let called = self.host.call(call);
         session::release(self.host, mark);
+        let mut outcome = called?;
+        let used = had.saturating_sub(self.host.left().compute);
         if outcome.status.is_success() {
             let found = (self.credits(&before, accounts)?, self.entries(accounts, invoke)?);
             match found {

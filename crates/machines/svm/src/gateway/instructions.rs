@@ -1,7 +1,8 @@
 //! How the gateway's instructions are written.
 
 use super::{
-    APPROVE, CALL, DEPOSIT, ID, REGISTER, SEND, WITHDRAW, custody, custody_account, vault,
+    APPROVE, CALL, DEPOSIT, ID, REGISTER, SEND, WITHDRAW, books::associated, custody,
+    custody_account, vault,
 };
 use crate::alias;
 use polity_types::{AccountId, AssetId};
@@ -105,6 +106,25 @@ pub fn send(
     let mut accounts = vec![AccountMeta::new_readonly(*owner, true)];
     accounts.extend_from_slice(shown);
     Instruction { program_id: ID, accounts, data }
+}
+
+/// The token account of a wallet for a mint of the gateway's: at the address that the
+/// associated token account program has for it.
+pub fn token_account(wallet: &Pubkey, mint: &Pubkey) -> Pubkey {
+    associated(wallet, &ID, mint)
+}
+
+/// Makes the token account of a wallet, where it is not there yet.
+pub fn create_token_account(payer: &Pubkey, wallet: &Pubkey, mint: &Pubkey) -> Instruction {
+    let accounts = vec![
+        AccountMeta::new(*payer, true),
+        AccountMeta::new(token_account(wallet, mint), false),
+        AccountMeta::new_readonly(*wallet, false),
+        AccountMeta::new_readonly(*mint, false),
+        AccountMeta::new_readonly(system_program::ID, false),
+        AccountMeta::new_readonly(ID, false),
+    ];
+    Instruction { program_id: ID, accounts, data: vec![1] }
 }
 
 /// The accounts of a mint of SPL Token or Token-2022.

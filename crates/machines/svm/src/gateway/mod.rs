@@ -1,8 +1,24 @@
 //! The gateway: the program by which Solana's programs reach other machines.
 //!
 //! It is built in, at [`ID`], and takes instructions of a transaction and of programs
-//! alike. What it does needs the kernel, and the runtime has no place for a guest's own
-//! data: the [`Door`] of the innermost run lies in a variable of the thread.
+//! alike. An instruction begins with a tag; numbers are little-endian, an account is
+//! `machine (1) ‖ address (32)`.
+//!
+//! | tag | instruction | data | answer |
+//! | --- | --- | --- | --- |
+//! | 0 – 24 | those of SPL Token 3.5 | | |
+//! | none, 0, 1 | `Create` and `CreateIdempotent` of the associated token account program | | |
+//! | 128 | [call](Invocation) | account, lamports (8), compute units (8), flags (1 read-only, 2 abort, 4 lock), payload | status (0 success, 1 reverted, 2 failed), length (4), output |
+//! | 129 | [write down an alias](register) | account | |
+//! | 130 | [let an account spend](approve) | asset (32), account, amount (16) | |
+//! | 131 | [deposit](Tokens::deposit) | amount (8), account | what arrived (8) |
+//! | 132 | [withdraw](Tokens::withdraw) | amount (8) | |
+//!
+//! What changes an amount, of tokens or lamports, that an account of the transaction
+//! shows must be given that account, writable: no program sees an amount of the past.
+//!
+//! All of it needs the kernel, and the runtime has no place for a guest's own data. So the
+//! way to the kernel from the innermost run lies in a variable of the thread.
 
 mod asset;
 mod associated;
@@ -19,7 +35,9 @@ pub(crate) use books::{fill, mint, stored};
 pub use custody::{custody, custody_account, deposited};
 pub(crate) use entry::Entrypoint;
 pub use error::GatewayError;
-pub use instructions::{Invocation, Tokens, approve, input, register, send};
+pub use instructions::{
+    Invocation, Tokens, approve, create_token_account, input, register, send, token_account,
+};
 
 use crate::run::{Setting, Written};
 use polity_kernel::{Halt, Host};

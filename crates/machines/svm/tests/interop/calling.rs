@@ -7,6 +7,7 @@ use crate::{
         invocation, key, outcome, plain, toy,
     },
 };
+use polity_kernel::MAX_DEPTH;
 use polity_svm::{
     LAMPORTS_PER_SIGNATURE, account, base_units,
     gateway::{self, Invocation},
@@ -19,9 +20,15 @@ use polity_testkit::{
     },
     toy::{Op, Program, Seen, slot_key},
 };
-use polity_types::{AccountId, CodeRef, MachineKind, Meter, Status, U256, Value, keccak256};
+use polity_types::{
+    AccountId, CodeRef, MachineKind, Meter, Resources, Status, U256, Value, keccak256,
+};
 use solana_account::ReadableAccount;
 use solana_instruction::{AccountMeta, Instruction};
+use solana_nonce::{
+    state::{DurableNonce, State},
+    versions::Versions,
+};
 use solana_pubkey::Pubkey;
 
 /// A call of a toy account with a program, which fails with it.
@@ -304,6 +311,34 @@ fn value_passes_through_programs() {
 }
 
 #[test]
+fn an_account_is_gone_when_the_transaction_ends() {
+    // It is emptied, and a contract is called in between.
+    let mut world = World::new();
+    let (shop, other) = (key(5), key(6));
+    let hop = || from_payer(&toy_call(1, &[Op::write(toy(1), 1, 1)]), &[]);
+    let empty = || {
+        let (from, to) = (Meta::write(shop.to_bytes()), Meta::write(other.to_bytes()));
+        instruction(&purse::transfer(PURSE.to_bytes(), from, to, 10 * SOL))
+    };
+    let fill = || transfer(&PAYER, &shop, 10 * SOL);
+    let data = || vec![7; 5000];
+    world.put_data(&shop, &PURSE, data());
+    // What it was is there as long as the transaction runs.
+    world.solana(&[empty(), hop(), fill()]).succeeds();
+    assert_eq!((world.data(&shop), world.lamports(&shop)), (data(), 10 * SOL));
+    // What was written in between is the last word.
+    let write = purse::write(PURSE.to_bytes(), Meta::write(shop.to_bytes()), 0, &[8]);
+    world.solana(&[hop(), empty(), hop(), fill(), instruction(&write), hop()]).succeeds();
+    assert_eq!(world.data(&shop)[..2], [8, 7]);
+    world.solana(&[hop(), empty(), hop()]).succeeds();
+    assert!(world.shown(&shop).is_none());
+    let id = account(&shop);
+    assert!(!world.state.accounts.contains_key(&id));
+    assert!(world.state.slots.keys().all(|(owner, _)| *owner != id), "nothing is left");
+    assert_eq!(world.lamports(&other), 30 * SOL);
+}
+
+#[test]
 fn aliases_among_the_accounts_are_looked_at_again() {
     let mut world = World::new();
     let alias = alias_of(2);
@@ -373,7 +408,8 @@ fn limits_hold_across() {
     let call = Invocation { units: 10_000, ..attempt(1, &drain) };
     let done = world.solana(&[from_payer(&call, &[])]).succeeds();
     assert_eq!(answer(done.returned()).2, b"OutOf:compute");
-    assert_eq!(done.record.compute_units, 10_000 + 150);
+    // The call, the payer and the vault, which it may write, and every instruction's.
+    assert_eq!(done.record.compute_units, 10_000 + 1_000 + 2 * 100 + 150);
     assert_eq!(done.used.get(Meter::Compute), done.record.compute_units);
     // All that is left: then nothing is left for who called.
     let call = Invocation { units: 0, ..call };
@@ -389,18 +425,76 @@ fn limits_hold_across() {
 }
 
 #[test]
+fn whatever_runs_out_nothing_is_left_behind() {
+    let mut world = relay_world();
+    let (me, _) = own(&RELAY);
+    world.fund(&me, 100 * SOL);
+    let back = Op::Transfer { from: toy(2), to: account(&me), amount: base_units(SOL) };
+    let inner = Invocation { value: SOL, ..toy_call(2, &[Op::write(toy(2), 1, 1), back]) };
+    let call = invocation(&relayed(&inner, &[]));
+    let (mut passed, mut failed) = (0, 0);
+    let reads = (0..40).map(|reads| Resources { reads, ..Resources::UNLIMITED });
+    let units = (0..40).map(|k| Resources { compute: k * 500, ..Resources::UNLIMITED });
+    for limit in reads.chain(units) {
+        let ops = [Op::Call(call.clone().limit(limit)), Op::Call(call.clone())];
+        let (_, seen) = world.toy(toy(1), &ops);
+        match outcome(&seen[..1]).0 {
+            Status::Success => passed += 1,
+            _ => failed += 1,
+        }
+        assert_eq!(outcome(&seen).0, Status::Success, "{limit:?}");
+        let number = passed * 2 + failed;
+        assert_eq!(counts(&world.data(&COUNTS)), (number, number));
+    }
+    assert!(passed > 10 && failed > 10, "{passed} {failed}");
+    assert_eq!(world.lamports(&me), 100 * SOL);
+}
+
+#[test]
+fn a_failing_transaction_uses_its_nonce() {
+    let mut world = relay_world();
+    let (nonce, value) = (key(0x4e), solana_hash::Hash::new_from_array([9; 32]));
+    let durable = DurableNonce::from_blockhash(&value);
+    let state = State::new_initialized(&PAYER, durable, LAMPORTS_PER_SIGNATURE);
+    let data = wincode::serialize(&Versions::new(state)).unwrap();
+    world.put_data(&nonce, &solana_sdk_ids::system_program::ID, data.clone());
+    let advance = Instruction {
+        program_id: solana_sdk_ids::system_program::ID,
+        accounts: vec![
+            AccountMeta::new(nonce, false),
+            AccountMeta::new_readonly(solana_sdk_ids::sysvar::recent_blockhashes::ID, false),
+            AccountMeta::new_readonly(PAYER, true),
+        ],
+        data: vec![4, 0, 0, 0],
+    };
+    let call = relayed(&toy_call(1, &[Op::write(toy(1), 1, 1)]), &[]);
+    let fail = instruction(&caller::fail(CALLER.to_bytes(), 1));
+    let before = world.lamports(&PAYER);
+    let done = world.solana_with_nonce(&[advance, call, fail], *durable.as_hash());
+    assert!(done.error().contains("Instruction 2"), "{}", done.error());
+    assert_ne!(world.data(&nonce), data, "used");
+    assert_eq!(world.lamports(&PAYER), before - LAMPORTS_PER_SIGNATURE);
+    assert_eq!(counts(&world.data(&COUNTS)), (0, 0));
+    assert!(slot(&world, 1, 1).is_empty());
+}
+
+#[test]
 fn the_deepest_stack_fits() {
     let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(down_to_the_bottom);
     thread.unwrap().join().unwrap();
 }
 
 fn down_to_the_bottom() {
-    // A contract that calls a program that calls the contract.
+    // A contract that calls programs that call the contract.
     let mut world = World::new();
     let (me, bump) = own(&CALLER);
     let again = Invocation { abort: false, ..Invocation::new(toy(1), Vec::new()) };
     let inner = plain(&again.instruction(&me, &[]));
-    let program = caller::forward_signed(CALLER.to_bytes(), &inner, b"me", bump, me.to_bytes());
+    let mut program = caller::forward_signed(CALLER.to_bytes(), &inner, b"me", bump, me.to_bytes());
+    // As deep as programs call each other.
+    for _ in 0..3 {
+        program = caller::forward(CALLER.to_bytes(), &program);
+    }
     let code =
         Program::new(&[Op::Call(invocation(&instruction(&program))), Op::write(toy(1), 1, 1)]);
     let hash = keccak256(&code.0);
@@ -410,7 +504,7 @@ fn down_to_the_bottom() {
     let limit = instruction_limit(1_400_000);
     let done = world.solana(&[limit, from_payer(&again, &[])]).succeeds();
     assert_eq!(slot(&world, 1, 1), Value::word(U256::ONE));
-    assert_eq!(done.used.get(Meter::Frames), 63);
+    assert_eq!(done.used.get(Meter::Frames), MAX_DEPTH as u64 - 1);
 }
 
 /// Asks for compute units.

@@ -2,12 +2,12 @@
 
 use crate::{
     banker::{Order, banker, issued, orders},
-    tokens::{associated, create, token, token_account, transfer},
+    tokens::{associated, create, token, transfer},
     world::{PAYER, SOL, World, alias_of, answer, failed, invocation, key, outcome, toy},
 };
 use polity_svm::{
     account, alias, base_units,
-    gateway::{self, Invocation, Tokens, custody, custody_account, deposited},
+    gateway::{self, Invocation, Tokens, custody, custody_account, deposited, token_account},
 };
 use polity_testkit::toy::{Op, Program};
 use polity_types::{AccountId, AssetId, Status};

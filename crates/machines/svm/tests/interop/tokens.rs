@@ -7,7 +7,7 @@ use crate::{
 use polity_kernel::{View, holding_key, supply_key};
 use polity_svm::{
     account, alias,
-    gateway::{self, Invocation},
+    gateway::{self, Invocation, token_account},
 };
 use polity_testkit::{solana::caller, toy::Op};
 use polity_types::{AccountId, AssetId, B256, Status};
@@ -19,11 +19,6 @@ use solana_sdk_ids::system_program;
 pub(crate) const ASSOCIATED: Pubkey =
     Pubkey::from_str_const("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
 
-/// The associated token account of a wallet.
-pub(crate) fn token_account(wallet: &Pubkey, mint: &Pubkey) -> Pubkey {
-    associated(wallet, &gateway::ID, mint)
-}
-
 pub(crate) fn associated(wallet: &Pubkey, program: &Pubkey, mint: &Pubkey) -> Pubkey {
     let seeds = [wallet.as_ref(), program.as_ref(), mint.as_ref()];
     Pubkey::find_program_address(&seeds, &ASSOCIATED).0
@@ -31,6 +26,10 @@ pub(crate) fn associated(wallet: &Pubkey, program: &Pubkey, mint: &Pubkey) -> Pu
 
 /// The account of a wallet is made: by the gateway, if it is to be of its tokens.
 pub(crate) fn create(wallet: &Pubkey, program: &Pubkey, mint: &Pubkey) -> Instruction {
+    if *program == gateway::ID {
+        assert_eq!(token_account(wallet, mint), associated(wallet, program, mint));
+        return gateway::create_token_account(&PAYER, wallet, mint);
+    }
     let accounts = vec![
         AccountMeta::new(PAYER, true),
         AccountMeta::new(associated(wallet, program, mint), false),
@@ -39,8 +38,7 @@ pub(crate) fn create(wallet: &Pubkey, program: &Pubkey, mint: &Pubkey) -> Instru
         AccountMeta::new_readonly(system_program::ID, false),
         AccountMeta::new_readonly(*program, false),
     ];
-    let program_id = if *program == gateway::ID { gateway::ID } else { ASSOCIATED };
-    Instruction { program_id, accounts, data: vec![1] }
+    Instruction { program_id: ASSOCIATED, accounts, data: vec![1] }
 }
 
 /// An instruction of a token program.

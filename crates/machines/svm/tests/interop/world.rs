@@ -18,6 +18,7 @@ use polity_types::{
     AccountId, B256, Effects, Event, MachineKind, Receipt, Resources, Status, U256,
 };
 use solana_account::{Account, AccountSharedData, ReadableAccount};
+use solana_hash::Hash;
 use solana_instruction::{AccountMeta, Instruction};
 use solana_message::{Message, VersionedMessage};
 use solana_pubkey::Pubkey;
@@ -195,14 +196,22 @@ impl World {
     /// Executes a transaction of Solana's that nobody has signed, as if all had.
     pub(crate) fn solana(&mut self, instructions: &[Instruction]) -> Done {
         self.sequence += 1;
-        let hash = solana_hash::Hash::new_from_array(U256::from(self.sequence).to_be_bytes());
+        let hash = Hash::new_from_array(U256::from(self.sequence).to_be_bytes());
+        self.execute_solana(instructions, hash, Waiver { age: true })
+    }
+
+    /// The same, by a durable nonce.
+    pub(crate) fn solana_with_nonce(&mut self, instructions: &[Instruction], nonce: Hash) -> Done {
+        self.execute_solana(instructions, nonce, Waiver::default())
+    }
+
+    fn execute_solana(&mut self, instructions: &[Instruction], hash: Hash, waiver: Waiver) -> Done {
         let message = Message::new_with_blockhash(instructions, Some(&PAYER), &hash);
         let signatures = usize::from(message.header.num_required_signatures);
         let versioned = VersionedTransaction {
             signatures: vec![Default::default(); signatures],
             message: VersionedMessage::Legacy(message),
         };
-        let waiver = Waiver { age: true };
         let tx = Unsigned::for_simulation().transaction(versioned, waiver).unwrap();
         let (receipt, effects) = self.execute(&tx);
         Done {
