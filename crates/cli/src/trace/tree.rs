@@ -130,9 +130,9 @@ impl Frame {
             let _ = write!(line, "  value {}", self.value);
         }
         let _ = write!(line, "  gas {}/{}", grouped(self.gas_used), grouped(self.gas));
-        for (count, what) in [(self.events, "events"), (self.changes, "changes")] {
+        for (count, what) in [(self.events, "event"), (self.changes, "change")] {
             if count > 0 {
-                let _ = write!(line, "  {count} {what}");
+                let _ = write!(line, "  {count} {what}{}", if count == 1 { "" } else { "s" });
             }
         }
         let _ = write!(line, "  {}", self.status);
@@ -232,7 +232,7 @@ pub(super) mod tests {
         assert_eq!(lines[0], "transaction 0xabcd, block 7, index 1: success, gas 25,000");
         assert!(lines[2].starts_with("└─ evm CALL 0x1111…1111 → 0x2222…2222 0xd09de08a  value 7"));
         assert!(lines[3].starts_with("   └─ toy CALL evm:0x1111…1111 → 0x2222…2222"));
-        assert!(lines[3].ends_with("gas 25,000/100,000  1 events  reverted (undone)"), "{text}");
+        assert!(lines[3].ends_with("gas 25,000/100,000  1 event  reverted (undone)"), "{text}");
     }
 
     #[test]
