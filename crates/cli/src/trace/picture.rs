@@ -96,6 +96,8 @@ fn widths(frame: &Frame, frames: &[Frame], width: f64) -> Vec<f64> {
     let left = 0.95 * (whole - gas(true)).max(0.0);
     let share = |call: &&Frame| {
         let share = match own(call) {
+            // The machine does not say.
+            true if gas(true) < 1.0 => 0.95 / calls.len() as f64,
             true => call.gas_used as f64 / whole,
             false => left / whole * (call.gas_used as f64 / gas(false).max(1.0)),
         };
