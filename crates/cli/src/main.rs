@@ -12,6 +12,7 @@ mod output;
 mod run;
 mod schedule;
 mod state;
+mod trace;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ enum Command {
     Conformance(conformance::Conformance),
     Fuzz(fuzz::Fuzz),
     State(state::StateCommand),
+    Trace(trace::Trace),
 }
 
 fn main() -> ExitCode {
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Command::Conformance(conformance) => conformance.run(),
         Command::Fuzz(fuzz) => fuzz.run(),
         Command::State(state) => state.run(),
+        Command::Trace(trace) => trace.run(),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -31,6 +31,7 @@ mod record;
 mod run;
 mod session;
 mod status;
+mod trace;
 mod transaction;
 mod transfer;
 

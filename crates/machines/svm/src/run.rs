@@ -141,6 +141,8 @@ pub(crate) fn run<'ix>(
     );
     let running = heaps::Running::new(setting.heap_bytes);
     let mut compute_units = 0;
+    // What a transaction that fails did is undone, as one that looks on is told.
+    let begin = (host.is_traced() && setting.is_transaction).then(|| host.checkpoint());
     let mut door = Door::new(setting, host);
     let mut result = {
         let mut invoke = InvokeContext::new(
@@ -154,6 +156,7 @@ pub(crate) fn run<'ix>(
         door.open(|| process(&mut invoke, &mut compute_units))
     };
     drop(running);
+    door.tell(&result, &context);
     let (written, elsewhere) = door.close()?;
     let inner = inner_instructions(&context);
     let ExecutionRecord { accounts: after, return_data, .. } = context.into();
@@ -167,6 +170,9 @@ pub(crate) fn run<'ix>(
     }
     if result.is_ok() && !may_become(setting, &written, &after) {
         result = Err(TransactionError::InvalidWritableAccount);
+    }
+    if let (Err(_), Some(begin)) = (&result, begin) {
+        host.revert(begin);
     }
     let logs = Rc::try_unwrap(logs).map(|logs| logs.into_inner().into_messages());
     let record = Record {

@@ -82,6 +82,17 @@ pub trait Guest: Send + Sync {
         after: &dyn View,
     ) -> Result<Vec<u8>, ViewError>;
 
+    /// An account of the machine's as its own tools write it.
+    fn write_account(&self, account: &AccountId) -> String {
+        account.address.to_string()
+    }
+
+    /// The hash of the transaction that the machine's own tools know by this text; `None`
+    /// where it is none of theirs.
+    fn read_transaction(&self, _text: &str) -> Option<B256> {
+        None
+    }
+
     /// For how many blocks a transaction waits for one that takes it.
     fn expires(&self) -> u64;
 }

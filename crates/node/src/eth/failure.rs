@@ -5,6 +5,7 @@ use alloy_primitives::{Bytes, U256, hex};
 use polity_engine::OverlayError;
 use polity_evm::SimulationError;
 use polity_kernel::{Halt, ViewError};
+use polity_types::Status;
 use revm::{
     context::TxEnv,
     context_interface::result::{ExecutionResult, HaltReason, InvalidTransaction, OutOfGasError},
@@ -126,6 +127,43 @@ pub(crate) fn revert_text(output: &[u8]) -> String {
         Some(reason) => format!("execution reverted: {reason}"),
         None => "execution reverted".to_owned(),
     }
+}
+
+/// What the output of a frame that reverted tells, if it tells something.
+pub(crate) fn revert_reason(output: &[u8]) -> Option<String> {
+    reason(output).filter(|reason| !reason.trim_matches('\0').is_empty())
+}
+
+/// Why a frame of a call tree failed, in geth's words where it is Ethereum's.
+pub(crate) fn frame_text(status: &Status) -> Option<String> {
+    let reason = match status {
+        Status::Success => return None,
+        Status::Reverted => "execution reverted",
+        Status::Failed(reason) => match reason.as_str() {
+            "OutOfGas" | "PrecompileOOG" => "out of gas",
+            "OutOfFunds" => "insufficient balance for transfer",
+            "MemoryOOG" => "out of gas: out of memory",
+            "MemoryLimitOOG" => "out of gas: reach memory limit",
+            "InvalidOperandOOG" => "out of gas: invalid operand",
+            "ReentrancySentryOOG" => "out of gas: not enough gas for reentrancy sentry",
+            "CreateContractSizeLimit" => "max code size exceeded",
+            "CreateInitCodeSizeLimit" => "max initcode size exceeded",
+            "OpcodeNotFound" | "NotActivated" => "invalid opcode",
+            "InvalidFEOpcode" => "invalid opcode: INVALID",
+            "StackUnderflow" => "stack underflow",
+            "StackOverflow" => "Out of stack",
+            "StateChangeDuringStaticCall" | "CallNotAllowedInsideStatic" => "write protection",
+            "OutOfOffset" => "return data out of bounds",
+            "CreateContractStartingWithEF" => "invalid code: must not begin with 0xef",
+            "CreateCollision" => "contract address collision",
+            "NonceOverflow" => "nonce uint64 overflow",
+            "CallTooDeep" => "max call depth exceeded",
+            "InvalidJump" => "invalid jump destination",
+            "PrecompileError" => "precompiled failed",
+            other => other,
+        },
+    };
+    Some(reason.to_owned())
 }
 
 /// What Solidity's `Error(string)` or `Panic(uint256)` says.

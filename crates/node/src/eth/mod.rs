@@ -34,8 +34,10 @@ mod snapshot;
 mod state;
 mod storage;
 mod subscribe;
+mod tell;
 mod trace;
 mod transactions;
+mod tree;
 mod txpool;
 
 use std::sync::{Arc, OnceLock};
@@ -108,6 +110,7 @@ impl Ethereum {
         simulation::register(&mut methods);
         retrace::register(&mut methods);
         polity::register(&mut methods);
+        tell::register(&mut methods);
         if powers.is_some() {
             mining::register(&mut methods);
             edit::register(&mut methods);

@@ -41,6 +41,15 @@ impl<'a> Past<'a> {
         Ok(stage)
     }
 
+    /// The same, where call trees are written down if they may lead to other machines.
+    fn watched(&self, index: usize) -> Result<Stage<'a>, CallError> {
+        let mut stage = self.until(index)?;
+        if self.spec.gateway {
+            stage.watch();
+        }
+        Ok(stage)
+    }
+
     /// Executes every transaction of Ethereum's again while an inspector looks
     /// on. `look` is given the stage before the transaction, its index, what it
     /// did and the inspector.
@@ -52,7 +61,7 @@ impl<'a> Past<'a> {
         mut inspector: impl FnMut() -> Result<I, CallError>,
         mut look: impl FnMut(&Stage<'a>, usize, &Decoded, Simulated, I) -> Result<T, CallError>,
     ) -> Result<Vec<T>, CallError> {
-        let mut stage = self.until(0)?;
+        let mut stage = self.watched(0)?;
         let mut seen = Vec::with_capacity(self.transactions.len());
         for (index, tx) in self.transactions.iter().enumerate() {
             if tx.machine != KIND {
@@ -80,7 +89,7 @@ impl<'a> Past<'a> {
     ) -> Result<(Stage<'a>, Simulated, I), CallError> {
         let tx = self.transactions.get(index);
         let tx = tx.ok_or_else(|| CallError::Params("transaction not found".into()))?;
-        let mut stage = self.until(index)?;
+        let mut stage = self.watched(index)?;
         let (simulated, inspector) = stage.inspect(tx, inspector)?;
         Ok((stage, simulated, inspector))
     }

@@ -70,7 +70,7 @@ impl Outcome {
 /// What the kernel metered.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Meters {
+pub(super) struct Meters {
     /// The machine's gas before refunds.
     compute: U64,
     /// Accounts, slots and codes that were fetched.

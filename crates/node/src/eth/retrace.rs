@@ -121,7 +121,7 @@ impl Ethereum {
         self.find(id)?.map(|block| self.look_at(block)).transpose()
     }
 
-    fn look_at(&self, block: Arc<Block>) -> Result<Looked, RpcError> {
+    pub(super) fn look_at(&self, block: Arc<Block>) -> Result<Looked, RpcError> {
         let chain = &self.node.chain;
         let number = block.number();
         if number <= chain.first() {

@@ -8,7 +8,7 @@ use polity_evm::{
     spec::ChainSpec,
 };
 use polity_kernel::{
-    BlockContext, Decoded, Executed, Kernel, Machines, Scratch, TransactionOutput, View,
+    BlockContext, Decoded, Executed, Kernel, Machines, Scratch, Trace, TransactionOutput, View,
 };
 use polity_types::Resources;
 use revm::{context::TxEnv, context_interface::either::Either, inspector::NoOpInspector};
@@ -16,8 +16,9 @@ use revm::{context::TxEnv, context_interface::either::Either, inspector::NoOpIns
 use super::{
     CallError,
     overrides::{Moves, override_block, override_state},
+    tree::Names,
 };
-use crate::chain::Company;
+use crate::chain::{Company, Guests};
 
 /// The most gas of a call that names none, or too much: geth's.
 pub const GAS_CAP: u64 = 50_000_000;
@@ -93,6 +94,7 @@ impl<'a> Scene<'a> {
             spec: self.spec,
             simulator: Simulator::new(self.machines),
             moves,
+            guests: self.company.guests.clone(),
         })
     }
 }
@@ -126,6 +128,7 @@ pub struct Stage<'a> {
     spec: &'a ChainSpec,
     simulator: Simulator<'a>,
     moves: Moves,
+    guests: Guests,
 }
 
 impl<'a> Stage<'a> {
@@ -296,6 +299,33 @@ impl<'a> Stage<'a> {
         }
     }
 
+    /// The call tree of a transaction of any machine that was executed once, and is
+    /// executed again.
+    ///
+    /// # Errors
+    /// It cannot be executed on this state, or the tree is too large.
+    pub fn retell(&mut self, tx: &Decoded) -> Result<Trace, CallError> {
+        let (mut scratch, mut trace) = (Scratch::default(), Trace::new());
+        let kernel = Kernel::new(self.machines, &self.context, &self.state, &mut scratch);
+        match kernel.traced(&mut trace).transact(tx, Resources::UNLIMITED)? {
+            Executed::Included(_) => whole(&trace).map(|()| trace),
+            Executed::Invalid { invalid, .. } => {
+                let text = format!("transaction {} cannot be executed again: {invalid}", tx.hash);
+                Err(CallError::Internal(text))
+            }
+        }
+    }
+
+    /// From now on the call tree of each transaction is handed out with what it did.
+    pub const fn watch(&mut self) {
+        self.simulator.trace(true);
+    }
+
+    /// How machines and accounts are named.
+    pub(crate) const fn names(&self) -> Names<'_> {
+        Names { machines: self.machines, guests: &self.guests }
+    }
+
     /// Ethereum's rules.
     pub const fn spec(&self) -> &'a ChainSpec {
         self.spec
@@ -308,6 +338,14 @@ impl<'a> Stage<'a> {
             None => CallError::Internal(error.to_string()),
         }
     }
+}
+
+/// Refuses a call tree of which something was left out.
+pub(crate) fn whole(trace: &Trace) -> Result<(), CallError> {
+    if trace.is_full() {
+        return Err(CallError::Halted("the trace is too large".into()));
+    }
+    Ok(())
 }
 
 /// A transaction that nobody signed.

@@ -132,6 +132,7 @@ const MOST: [(usize, &[&str]); 6] = [
             "polity_getBlock",
             "polity_getProof",
             "polity_getTransactionResources",
+            "polity_traceTransaction",
             "trace_block",
             "trace_filter",
             "trace_transaction",
@@ -209,7 +210,16 @@ const MOST: [(usize, &[&str]); 6] = [
             "trace_rawTransaction",
         ],
     ),
-    (4, &["anvil_setERC20Allowance", "eth_call", "eth_createAccessList", "eth_estimateGas"]),
+    (
+        4,
+        &[
+            "anvil_setERC20Allowance",
+            "eth_call",
+            "eth_createAccessList",
+            "eth_estimateGas",
+            "polity_traceCall",
+        ],
+    ),
     (5, &["debug_storageRangeAt", "trace_call"]),
 ];
 

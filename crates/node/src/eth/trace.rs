@@ -13,6 +13,7 @@ use super::{
     CallError, Past, Scene, Stage,
     guard::{Guard, Records},
     scene,
+    tree::{self, Called},
 };
 
 /// The tracers that there are.
@@ -34,7 +35,7 @@ pub fn debug_transaction(
     let tx = past.transactions.get(index);
     let tx = tx.ok_or_else(|| CallError::Params("transaction not found".into()))?;
     let context = place(past, index, tx);
-    trace(&stage, tx, simulated, inspector, Some(context))
+    trace(&stage, tx, simulated, inspector, Some(context), options)
 }
 
 /// The traces of a block's transactions (`debug_traceBlockByNumber`,
@@ -51,7 +52,7 @@ pub fn debug_block(
         || Ok((inspector(options)?, guard.again())),
         |stage, index, tx, simulated, (inspector, _)| {
             let context = place(past, index, tx);
-            let result = trace(stage, tx, simulated, inspector, Some(context))?;
+            let result = trace(stage, tx, simulated, inspector, Some(context), options)?;
             Ok(TraceResult::Success { result, tx_hash: Some(tx.hash) })
         },
     );
@@ -85,9 +86,12 @@ pub fn debug_call<'a>(
     let tx = scene::unsigned(stage.envelope(request)?, Waiver::CALL);
     let options = &options.tracing_options;
     let guard = guard(options);
+    if stage.spec().gateway {
+        stage.watch();
+    }
     let looked = stage.inspect(&tx, (inspector(options)?, guard.clone()));
     let (simulated, (inspector, _)) = guard.check(looked)?;
-    trace(&stage, &tx, simulated, inspector, None)
+    trace(&stage, &tx, simulated, inspector, None, options)
 }
 
 /// What the tracer records of each step; most record calls alone.
@@ -163,6 +167,7 @@ fn trace(
     simulated: Simulated,
     mut inspector: DebugInspector,
     place: Option<TransactionContext>,
+    options: &GethDebugTracingOptions,
 ) -> Result<GethTrace, CallError> {
     let env = tx.payload::<Transaction>().map(|tx| tx.env.clone()).unwrap_or_default();
     let (_, block) = Evm::new(stage.spec().clone()).environment(&stage.context)?;
@@ -174,6 +179,18 @@ fn trace(
         && let Some(root) = calls.first_mut()
     {
         root.set_gas_used(simulated.outcome.result.tx_gas_used());
+    }
+    // Inspectors see Ethereum's frames alone.
+    if let (GethTrace::CallTracer(_), Some(tree)) = (&trace, &simulated.trace)
+        && tree::crosses(tree)
+    {
+        scene::whole(tree)?;
+        let config = options.tracer_config.clone().into_call_config();
+        let config = config.map_err(|error| CallError::Params(error.to_string()))?;
+        let gas_used = simulated.outcome.result.tx_gas_used();
+        let root = Called::of(tree, stage.names(), config, env.gas_limit, gas_used);
+        let written = serde_json::to_value(root);
+        return Ok(GethTrace::JS(written.map_err(|error| CallError::Internal(error.to_string()))?));
     }
     Ok(trace)
 }

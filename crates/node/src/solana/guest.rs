@@ -12,6 +12,7 @@ use polity_svm::{BlockInput, KIND, MAX_AGE, Record, Stored, Svm, Unsigned};
 use polity_types::{AccountId, MachineKind};
 use solana_account::{AccountSharedData, WritableAccount};
 use solana_pubkey::Pubkey;
+use solana_signature::Signature;
 
 use super::{FAUCET_LAMPORTS, SolanaAccounts, faucet, meta};
 use crate::{
@@ -118,6 +119,14 @@ impl Guest for SolanaGuest {
         let addresses = meta::addresses(transaction, &record);
         let balances = meta::Balances::of(&addresses, before, after)?;
         borsh::to_vec(&balances).map_err(|error| ViewError::Store(error.to_string()))
+    }
+
+    fn write_account(&self, account: &AccountId) -> String {
+        polity_svm::address(account).to_string()
+    }
+
+    fn read_transaction(&self, text: &str) -> Option<B256> {
+        text.parse::<Signature>().ok().map(|signature| polity_svm::transaction_hash(&signature))
     }
 
     fn expires(&self) -> u64 {

@@ -39,12 +39,17 @@ pub use instructions::{
     Invocation, Tokens, approve, create_token_account, input, register, send, token_account,
 };
 
-use crate::run::{Setting, Written};
+use crate::{
+    run::{Setting, Written},
+    trace::Tale,
+};
 use polity_kernel::{Halt, Host};
 use solana_account::{Account, AccountSharedData};
 use solana_instruction::error::InstructionError;
 use solana_program_runtime::invoke_context::InvokeContext;
 use solana_pubkey::Pubkey;
+use solana_transaction_context::transaction::TransactionContext;
+use solana_transaction_error::TransactionError;
 use std::sync::LazyLock;
 
 /// The gateway's address.
@@ -125,11 +130,14 @@ pub(crate) struct Door<'a> {
     /// Compute units that other machines used.
     elsewhere: u64,
     halt: Option<Halt>,
+    /// What a trace was told.
+    tale: Tale,
 }
 
 impl<'a> Door<'a> {
     pub(crate) fn new(setting: &'a Setting<'a>, host: &'a mut dyn Host) -> Self {
-        Self { setting, host, written: Written::default(), elsewhere: 0, halt: None }
+        let (written, tale) = (Written::default(), Tale::default());
+        Self { setting, host, written, elsewhere: 0, halt: None, tale }
     }
 
     /// Runs what may come to the gateway.
@@ -148,7 +156,17 @@ impl<'a> Door<'a> {
         }
     }
 
+    /// Tells a trace how the run ended.
+    pub(crate) fn tell(
+        &mut self,
+        result: &Result<(), TransactionError>,
+        context: &TransactionContext<'_>,
+    ) {
+        core::mem::take(&mut self.tale).end(result, context, self.setting, self.host);
+    }
+
     fn dispatch(&mut self, invoke: &mut InvokeContext<'_, '_>) -> Result<(), Stop> {
+        self.tale.tell(invoke.transaction_context, self.setting, self.host);
         let context = invoke.transaction_context.get_current_instruction_context()?;
         let data = context.get_instruction_data().to_vec();
         let accounts = passed(invoke)?;

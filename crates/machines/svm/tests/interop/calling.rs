@@ -98,6 +98,66 @@ fn a_contract_is_called() {
     assert_eq!(seen(done.returned()), [Seen::Value(Value::word(U256::from(8)))]);
 }
 
+/// The frames, as depth, kind and callee; `-` in front of what was undone.
+fn tree(world: &World) -> Vec<(usize, String, Option<AccountId>)> {
+    let frames = world.trace.frames();
+    let depth = |mut frame: usize| {
+        let mut depth = 0;
+        while let Some(parent) = frames[frame].parent {
+            (frame, depth) = (parent, depth + 1);
+        }
+        depth
+    };
+    let all = frames.iter().enumerate().skip(1).map(|(place, frame)| {
+        let undone = if frame.undone { "-" } else { "" };
+        (depth(place), format!("{undone}{}", frame.entry.kind), frame.entry.to)
+    });
+    all.collect()
+}
+
+#[test]
+fn whoever_looks_on_sees_the_instructions() {
+    let mut world = relay_world();
+    let call = |ops: &[Op]| relayed(&toy_call(1, ops), &[]);
+    let first = from_payer(&toy_call(2, &[]), &[]);
+    world.solana(&[first.clone(), call(&[Op::write(toy(1), 7, 8)]), first.clone()]).succeeds();
+    let (gateway, relay) = (account(&gateway::ID), account(&RELAY));
+    let told = |depth, kind: &str, to| (depth, kind.to_owned(), Some(to));
+    assert_eq!(
+        tree(&world),
+        [
+            told(1, "INVOKE", gateway),
+            told(2, "CALL", toy(2)),
+            told(1, "INVOKE", relay),
+            told(2, "INVOKE", gateway),
+            told(3, "CALL", toy(1)),
+            told(1, "INVOKE", gateway),
+            told(2, "CALL", toy(2)),
+        ]
+    );
+    // What failed is undone, and what ran before it.
+    assert!(!world.solana(&[first.clone(), call(&[Op::Revert]), first]).error().is_empty());
+    assert_eq!(
+        tree(&world),
+        [
+            told(1, "-INVOKE", gateway),
+            told(2, "-CALL", toy(2)),
+            told(1, "-INVOKE", relay),
+            told(2, "-INVOKE", gateway),
+            told(3, "-CALL", toy(1)),
+        ]
+    );
+    // A call from another machine is the first instruction.
+    let count = instruction(&relay::forward(
+        RELAY.to_bytes(),
+        Meta::write(COUNTS.to_bytes()),
+        &plain(&Instruction::new_with_bytes(CALLER, &[], vec![])),
+    ));
+    world.toy(toy(3), &[Op::Call(invocation(&count))]);
+    assert_eq!(tree(&world)[0].0, 1);
+    assert_eq!(world.trace.frames()[1].entry.to, Some(relay));
+}
+
 #[test]
 fn who_calls_has_signed() {
     let mut world = World::new();

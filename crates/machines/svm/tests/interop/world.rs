@@ -4,7 +4,9 @@ use crate::{
     banker::Banker,
     reliance::{changes, misleading},
 };
-use polity_kernel::{BlockContext, Decoded, Executed, Kernel, Machines, Scratch, View};
+use polity_kernel::{
+    BlockContext, Decoded, Executed, Kernel, Machines, Scratch, Trace, TransactionOutput, View,
+};
 use polity_svm::{
     BlockInput, Record, Stored, Svm, Unsigned, Waiver, account, alias, base_units, genesis,
     lamports, read_account,
@@ -12,6 +14,7 @@ use polity_svm::{
 use polity_testkit::{
     solana::{self, Meta, elf},
     state::State,
+    told,
     toy::{self, Op, Seen, Toy, ToyTransaction},
 };
 use polity_types::{
@@ -54,6 +57,8 @@ pub(crate) struct World {
     machines: Machines,
     scratch: Scratch,
     sequence: u64,
+    /// The call tree of the last transaction.
+    pub(crate) trace: Trace,
     /// What the vault is left with after each transaction.
     pub(crate) expected_in_vault: U256,
 }
@@ -94,6 +99,7 @@ impl World {
                 .unwrap(),
             scratch: Scratch::default(),
             sequence: 0,
+            trace: Trace::new(),
             expected_in_vault: U256::ZERO,
         };
         for program in genesis::PROGRAMS {
@@ -169,6 +175,23 @@ impl World {
         self.state.accounts.values().fold(U256::ZERO, |sum, record| sum + record.balance)
     }
 
+    /// Executes it once more where somebody looks on, which changes nothing, and checks that
+    /// what is told adds up.
+    fn look_on(&mut self, tx: &Decoded, output: &TransactionOutput) {
+        let (block, mut trace) = (block(), Trace::new());
+        let kernel = Kernel::new(&self.machines, &block, &self.state, &mut self.scratch);
+        let again = kernel.traced(&mut trace).transact(tx, Resources::UNLIMITED).unwrap();
+        assert_eq!(again, Executed::Included(output.clone()), "looking on changes nothing");
+        let mut told = self.state.clone();
+        told::apply(&trace, &mut told);
+        let after = self.state.apply(&output.effects).unwrap();
+        assert_eq!(told::cells(&told), told::cells(&after), "{trace:#?}");
+        told::check_tree(&trace);
+        let stand = trace.events().iter().filter(|told| !told.undone).map(|told| &told.event);
+        assert!(stand.eq(&output.effects.events), "{trace:#?}");
+        self.trace = trace;
+    }
+
     fn execute(&mut self, tx: &Decoded) -> (Receipt, Effects) {
         let block = block();
         let kernel = Kernel::new(&self.machines, &block, &self.state, &mut self.scratch);
@@ -182,6 +205,7 @@ impl World {
                     assert_eq!(again.receipt, output.receipt, "relied on more than it said");
                     assert_eq!(changes(&again.effects), changes(&output.effects));
                 }
+                self.look_on(tx, &output);
                 let before = self.total();
                 self.state = self.state.apply(&output.effects).expect("effects that fit");
                 assert_eq!(self.total(), before - output.effects.burned, "lost or made");
