@@ -1,13 +1,12 @@
 //! Accounts, in the encodings that clients ask for.
 
-use solana_account::{AccountSharedData, ReadableAccount};
+use solana_account::{AccountSharedData, ReadableAccount, WritableAccount};
 use solana_account_decoder::{
     MAX_BASE58_BYTES, UiAccount, UiAccountEncoding, UiDataSliceConfig, encode_ui_account,
     parse_account_data::AccountAdditionalDataV3, parse_token::get_token_account_mint,
 };
 use solana_pubkey::Pubkey;
 use solana_rpc_client_types::response::RpcKeyedAccount;
-use spl_generic_token::is_known_spl_token_id;
 
 use super::{moment::Moment, token};
 use crate::rpc::RpcError;
@@ -37,13 +36,22 @@ pub(super) fn account(
     }
     let mut additional = None;
     if encoding == UiAccountEncoding::JsonParsed
-        && is_known_spl_token_id(account.owner())
+        && token::is_token_program(account.owner())
         && let Some(mint) = get_token_account_mint(account.data())
     {
         let spl_token_additional_data = token::additional(view, &mint, time)?;
         additional = Some(AccountAdditionalDataV3 { spl_token_additional_data });
     }
-    Ok(encode_ui_account(address, account, encoding, additional, slice))
+    let form = token::form(account.owner());
+    if encoding != UiAccountEncoding::JsonParsed || form == account.owner() {
+        return Ok(encode_ui_account(address, account, encoding, additional, slice));
+    }
+    // Agave's parsers go by the owner.
+    let mut formed = account.clone();
+    formed.set_owner(*form);
+    let mut shown = encode_ui_account(address, &formed, encoding, additional, slice);
+    shown.owner = account.owner().to_string();
+    Ok(shown)
 }
 
 /// Accounts with their addresses.

@@ -6,7 +6,7 @@ use solana_pubkey::Pubkey;
 use solana_rpc_client_types::{config::RpcProgramAccountsConfig, filter::RpcFilterType};
 use spl_generic_token::generic_token;
 
-use super::{Solana, decode, encode, error::invalid};
+use super::{Solana, decode, encode, error::invalid, token};
 use crate::rpc::{Methods, Params, Reply, RpcError, reply};
 
 /// So many filters may be combined.
@@ -45,7 +45,8 @@ impl Filters {
             RpcFilterType::DataSize(size) => account.data().len() as u64 == *size,
             RpcFilterType::Memcmp(compared) => compared.bytes_match(account.data()),
             RpcFilterType::TokenAccountState => {
-                generic_token::Account::unpack(account.data(), account.owner()).is_some()
+                generic_token::Account::unpack(account.data(), token::form(account.owner()))
+                    .is_some()
             }
         })
     }

@@ -39,6 +39,17 @@ pub(super) fn register(methods: &mut Methods<Solana>) {
         .heavy("getTokenAccountsByDelegate", |door, params| accounts(door, params, Role::Delegate));
 }
 
+/// The token program in whose form the data of an owner's accounts are: the gateway shows assets of the
+/// ledger as SPL Token shows its own.
+pub(super) fn form(owner: &Pubkey) -> &Pubkey {
+    if *owner == polity_svm::gateway::ID { &spl_generic_token::token::ID } else { owner }
+}
+
+/// Whether it is a token program, or has the interface of one.
+pub(super) fn is_token_program(address: &Pubkey) -> bool {
+    is_known_spl_token_id(form(address))
+}
+
 /// What an account of a token program holds.
 pub(super) struct Held {
     pub(super) mint: Pubkey,
@@ -52,7 +63,7 @@ pub(super) fn held(
     view: &dyn View,
     account: &AccountSharedData,
 ) -> Result<Option<Held>, ViewError> {
-    let unpacked = generic_token::Account::unpack(account.data(), account.owner());
+    let unpacked = generic_token::Account::unpack(account.data(), form(account.owner()));
     let Some(generic_token::Account { mint, owner, amount }) = unpacked else { return Ok(None) };
     let additional = additional(view, &mint, 0)?;
     Ok(additional.map(|additional| Held { mint, owner, amount, decimals: additional.decimals }))
@@ -73,7 +84,7 @@ pub(super) fn additional(
 }
 
 fn of_mint(mint: &AccountSharedData, time: i64) -> Option<SplTokenAdditionalDataV2> {
-    if !is_known_spl_token_id(mint.owner()) {
+    if !is_token_program(mint.owner()) {
         return None;
     }
     let state = StateWithExtensions::<Mint>::unpack(mint.data()).ok()?;
@@ -97,7 +108,7 @@ fn account_balance(door: &Solana, params: &mut Params<'_>) -> Reply {
     let moment = door.moment(decode::wish(params)?.min_context_slot)?;
     let account = polity_svm::read_account(moment.view(), &address)?
         .ok_or_else(|| invalid("could not find account"))?;
-    let unpacked = generic_token::Account::unpack(account.data(), account.owner())
+    let unpacked = generic_token::Account::unpack(account.data(), form(account.owner()))
         .ok_or_else(|| invalid("not a Token account"))?;
     let shown = shown(&moment, &unpacked.mint, unpacked.amount)?
         .ok_or_else(|| invalid("could not find mint"))?;
@@ -109,7 +120,7 @@ fn supply(door: &Solana, params: &mut Params<'_>) -> Reply {
     let moment = door.moment(decode::wish(params)?.min_context_slot)?;
     let account = polity_svm::read_account(moment.view(), &address)?
         .ok_or_else(|| invalid("could not find account"))?;
-    let unpacked = generic_token::Mint::unpack(account.data(), account.owner())
+    let unpacked = generic_token::Mint::unpack(account.data(), form(account.owner()))
         .ok_or_else(|| invalid("not a Token mint"))?;
     let shown =
         shown(&moment, &address, unpacked.supply)?.ok_or_else(|| invalid("not a Token mint"))?;
@@ -120,11 +131,11 @@ fn largest(door: &Solana, params: &mut Params<'_>) -> Reply {
     let mint = decode::address(params)?;
     let moment = door.moment(decode::wish(params)?.min_context_slot)?;
     let account = polity_svm::read_account(moment.view(), &mint)?;
-    let program = account.filter(|account| is_known_spl_token_id(account.owner()));
+    let program = account.filter(|account| is_token_program(account.owner()));
     let program = *program.ok_or_else(|| invalid("not a Token mint"))?.owner();
     let mut holders = Vec::new();
     for (address, account) in door.owned(&moment, &program)? {
-        let unpacked = generic_token::Account::unpack(account.data(), account.owner());
+        let unpacked = generic_token::Account::unpack(account.data(), form(account.owner()));
         if let Some(unpacked) = unpacked.filter(|unpacked| unpacked.mint == mint) {
             holders.push((unpacked.amount, address));
         }
@@ -165,7 +176,7 @@ fn accounts(door: &Solana, params: &mut Params<'_>, role: Role) -> Reply {
     let (program, mint) = match wanted {
         RpcTokenAccountsFilter::ProgramId(program) => {
             let program = decode::parse(&program)?;
-            if !is_known_spl_token_id(&program) {
+            if !is_token_program(&program) {
                 return Err(invalid("unrecognized Token program id"));
             }
             (program, None)
@@ -174,7 +185,7 @@ fn accounts(door: &Solana, params: &mut Params<'_>, role: Role) -> Reply {
             let mint = decode::parse(&mint)?;
             let account = polity_svm::read_account(moment.view(), &mint)?;
             match account {
-                Some(account) if is_known_spl_token_id(account.owner()) => {
+                Some(account) if is_token_program(account.owner()) => {
                     (*account.owner(), Some(mint))
                 }
                 Some(_) => return Err(invalid("not a Token mint")),
@@ -186,7 +197,7 @@ fn accounts(door: &Solana, params: &mut Params<'_>, role: Role) -> Reply {
     };
     let mut accounts = door.owned(&moment, &program)?;
     accounts.retain(|(_, account)| {
-        let unpacked = generic_token::Account::unpack(account.data(), account.owner());
+        let unpacked = generic_token::Account::unpack(account.data(), form(account.owner()));
         let is_mint =
             |unpacked: generic_token::Account| mint.is_none_or(|mint| mint == unpacked.mint);
         unpacked.is_some_and(is_mint) && role.is_of(&of, account)
