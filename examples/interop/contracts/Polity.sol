@@ -67,6 +67,14 @@ library Solana {
     uint8 internal constant SIGNER = 1;
     uint8 internal constant WRITE = 2;
 
+    /// The gateway's program: the ledger's assets as tokens with the interface of SPL Token, and custody
+    /// of SPL tokens.
+    bytes32 internal constant GATEWAY = 0x03fe0847e7b8f389c05435ac9ce07546b3fe90733c1e08aeade1342000000000;
+    /// Pays tokens out of custody: this, and the amount (8 bytes, little-endian). Accounts: who holds
+    /// the asset (signs), where the tokens go (written), the mint, the account in custody (written), the
+    /// token program, the owner of what is in custody.
+    uint8 internal constant WITHDRAW = 132;
+
     /// An account that an instruction is given.
     struct Meta {
         bytes32 key;
@@ -80,6 +88,16 @@ library Solana {
             input = abi.encodePacked(input, metas[i].flags, metas[i].key);
         }
         input = abi.encodePacked(input, data);
+    }
+
+    /// A number as Solana's programs read it: eight bytes, the lowest first.
+    function le64(uint256 value) internal pure returns (bytes8) {
+        require(value <= type(uint64).max, "more than 64 bits");
+        uint64 reversed;
+        for (uint256 i = 0; i < 8; i++) {
+            reversed = (reversed << 8) | uint64((value >> (8 * i)) & 0xff);
+        }
+        return bytes8(reversed);
     }
 
     /// What Solana calls an account of Ethereum's: the key by which its programs know a contract

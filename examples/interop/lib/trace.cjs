@@ -1,0 +1,26 @@
+// Draws the call tree of a transaction: `polity trace`.
+const { execFile } = require("child_process");
+const fs = require("fs");
+const path = require("path");
+const { says, url } = require("./story.cjs");
+
+/** The `polity` binary: what `POLITY` names, or the one that was built in this repository. */
+function polity() {
+  const built = ["release", "debug"].map((kind) => path.join(__dirname, "../../../target", kind, "polity"));
+  return [process.env.POLITY, ...built].find((file) => file && fs.existsSync(file));
+}
+
+/** Draws a transaction into a file in the folder `POLITY_TRACES`, or the system's for what is temporary. */
+async function trace(name, id) {
+  const binary = polity();
+  if (!binary) return says(`${id}: set POLITY to the binary to draw it`);
+  const folder = process.env.POLITY_TRACES ?? fs.mkdtempSync(path.join(require("os").tmpdir(), "polity-"));
+  const file = path.join(folder, `${name}.svg`);
+  const args = ["trace", id, "--rpc-url", url.ethereum, "--svg", file];
+  await new Promise((resolve, reject) => {
+    execFile(binary, args, { timeout: 60_000 }, (error, _, stderr) => (error ? reject(new Error(stderr)) : resolve()));
+  });
+  return says(`${file}: polity trace ${id} --svg ${name}.svg`);
+}
+
+module.exports = { trace };
