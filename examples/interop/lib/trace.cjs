@@ -17,10 +17,13 @@ async function trace(name, id) {
   const folder = process.env.POLITY_TRACES ?? fs.mkdtempSync(path.join(require("os").tmpdir(), "polity-"));
   const file = path.join(folder, `${name}.svg`);
   const args = ["trace", id, "--rpc-url", url.ethereum, "--svg", file];
-  await new Promise((resolve, reject) => {
-    execFile(binary, args, { timeout: 60_000 }, (error, _, stderr) => (error ? reject(new Error(stderr)) : resolve()));
+  const tree = await new Promise((resolve, reject) => {
+    const ended = (error, stdout, stderr) => (error ? reject(new Error(stderr)) : resolve(stdout));
+    execFile(binary, args, { timeout: 60_000 }, ended);
   });
-  return says(`${file}: polity trace ${id} --svg ${name}.svg`);
+  says(`polity trace ${id} --svg ${file}`);
+  for (const line of tree.trim().split("\n")) says(line);
+  return tree;
 }
 
 module.exports = { trace };

@@ -136,8 +136,7 @@ impl Call {
         put(&mut data, 1, &self.target);
         data[34..42].copy_from_slice(&self.value.to_le_bytes());
         data[42..50].copy_from_slice(&self.units.to_le_bytes());
-        data[50] =
-            u8::from(self.read_only) | u8::from(self.abort) << 1 | u8::from(self.lock) << 2;
+        data[50] = u8::from(self.read_only) | u8::from(self.abort) << 1 | u8::from(self.lock) << 2;
         data
     }
 

@@ -10,6 +10,7 @@ use crate::{
     load::{Nature, rely},
     session::{self, Held},
 };
+use alloy_primitives::hex;
 use polity_kernel::{Call, Outcome};
 use polity_types::{AccountId, B256, MachineKind, Resources, Status, U256};
 use solana_account::{Account as Plain, AccountSharedData, ReadableAccount, WritableAccount};
@@ -28,6 +29,9 @@ const LOCK: u8 = 4;
 
 /// Compute units of a call, beside those of each account that the run may write.
 const UNITS: u64 = 1_000;
+
+/// The most bytes that the log has of why a callee reverted: those of an error with a text.
+const MAX_LOGGED: usize = 256;
 
 /// The most bytes that an instruction returns.
 const MAX_RETURN: usize = 1024;
@@ -112,8 +116,15 @@ impl Door<'_> {
         }
         let outcome = outcome?;
         if !outcome.status.is_success() {
-            if let Status::Failed(reason) = &outcome.status {
-                ic_msg!(invoke, "Gateway: the callee failed: {}", reason);
+            // What an instruction returns is lost where it fails.
+            match &outcome.status {
+                Status::Failed(reason) => {
+                    ic_msg!(invoke, "Gateway: the callee failed: {}", reason);
+                }
+                _ => {
+                    let said = outcome.output.get(..MAX_LOGGED).unwrap_or(&outcome.output);
+                    ic_msg!(invoke, "Gateway: the callee reverted: {}", hex::encode_prefixed(said));
+                }
             }
             if request.has(ABORT) {
                 return Err(GatewayError::CallFailed.into());
