@@ -33,6 +33,15 @@ fn example() -> PathBuf {
 
 #[test]
 fn uniswap_trades_an_spl_token() {
+    story("story.cjs");
+}
+
+#[test]
+fn custody_takes_odd_tokens() {
+    story("custody.cjs");
+}
+
+fn story(name: &str) {
     let modules = tools::modules().and_then(|own| Ok([own, tools::solana_modules()?]));
     let modules = match modules {
         Ok(modules) => env::join_paths(modules).unwrap(),
@@ -54,7 +63,7 @@ fn uniswap_trades_an_spl_token() {
     let url = |name: &str| said.get(name).and_then(Value::as_str).unwrap().to_owned();
     // The story ends by itself where it takes too long.
     let output = Command::new("node")
-        .arg(example().join("story.cjs"))
+        .arg(example().join(name))
         .args([url("ethereumHttp"), url("solanaHttp")])
         .env("NODE_PATH", modules)
         .env("POLITY", POLITY)
