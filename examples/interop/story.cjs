@@ -2,11 +2,14 @@
 // Uniswap V2 trades an SPL token: with cast from Ethereum, and with a client of Solana's from Solana.
 //
 //   node story.cjs [URL of Ethereum's JSON-RPC] [URL of Solana's]
+const fs = require("fs");
+const path = require("path");
 const kit = require("@solana/kit");
 const system = require("@solana-program/system");
 const token = require("@solana-program/token");
 const viem = require("viem");
 const { compile, published } = require("./lib/compile.cjs");
+const { deploy } = require("./lib/deploy.cjs");
 const ethereum = require("./lib/ethereum.cjs");
 const gateway = require("./lib/gateway.cjs");
 const solana = require("./lib/solana.cjs");
@@ -272,6 +275,40 @@ story(async () => {
       says(`${errorName}: ${args[0]}`);
       return { changes: {} };
     });
+  });
+
+  transactions.order = await tells("a program of Solana's, a limit order: it calls the contract, and undoes all where that gave too little", async () => {
+    const code = fs.readFileSync(path.join(__dirname, "solana/program/limit.so"));
+    const program = await deploy(sol, ana, code);
+    says(`program ${program}`);
+    const target = viem.hexToBytes(swap.address);
+    // Ana signed for the program, and so it calls in her name: the contract's sender is her wallet's alias.
+    const order = async (amount, minimum) => {
+      const data = viem.encodeFunctionData({
+        ...swap, functionName: "swap", args: [coin.address, view.address, amount, 0n],
+      });
+      const accounts = [...(await calls(swap, "router")).accounts, { address: gateway.GATEWAY, role: kit.AccountRole.READONLY }];
+      const least = new Uint8Array(new BigUint64Array([minimum]).buffer);
+      return { programAddress: program, accounts, data: Uint8Array.of(...least, ...target, ...viem.hexToBytes(data)) };
+    };
+    const approved = await calls(coin, "approve", swap.address, gold(5));
+    await step(balances, async () => {
+      const bought = await quote(gold(5), coin.address, view.address);
+      const { err, logs } = await sol.simulate(
+        ana, solana.units(1_000_000), approved, await order(gold(5), bought + 1n));
+      assert.deepEqual(err, { InstructionError: [2n, { Custom: 2n }] }, logs.join("\n"));
+      return { changes: {} };
+    });
+    const { signature } = await step(balances, async () => {
+      const bought = await quote(gold(5), coin.address, view.address);
+      const done = await sol.send(ana, solana.units(1_000_000), approved, await order(gold(5), bought));
+      assert.equal(Buffer.from(done.meta.returnData.data[0], "base64").readBigUInt64LE(), bought);
+      return { signature: done.signature, changes: {
+        "GOLD, Ana's alias": -gold(5), "GOLD, the pair": gold(5), "SPL on Ethereum, the pair": -bought,
+        "SPL on Ethereum, Ana's alias": bought,
+      } };
+    });
+    return signature;
   });
 
   await tells("Custody.sol: Bob's GOLD is a token on Solana, moves there, and comes back", async () => {
