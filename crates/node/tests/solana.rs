@@ -9,10 +9,12 @@ use cluster::{Cluster, code, manual};
 use polity_node::config::Config;
 use serde_json::{Value, json};
 use solana_compute_budget_interface::ComputeBudgetInstruction;
+use solana_instruction::{AccountMeta, Instruction};
 use solana_keypair::Keypair;
 use solana_message::{Message, VersionedMessage, v0};
 use solana_pubkey::Pubkey;
 use solana_signer::Signer;
+use solana_system_interface::instruction::create_account;
 use solana_transaction::versioned::VersionedTransaction;
 
 const SOL: u64 = 1_000_000_000;
@@ -279,6 +281,81 @@ fn tokens_are_set_and_found() {
     ] {
         assert_eq!(code(&cluster.call(method, params).unwrap_err()), -32602, "{method}");
     }
+}
+
+#[test]
+fn assets_of_the_ledger_are_tokens() {
+    let cluster = Cluster::open();
+    let (payer, mint, gateway) = (cluster.key(0), Keypair::new(), polity_svm::gateway::ID);
+    let (owner, key) = (payer.pubkey(), mint.pubkey());
+    let program = Pubkey::from_str_const("ATokenGPvbdGVxr1b2hvZbsiqW5xWH25efTNsLJA8knL");
+    let seeds = [owner.as_ref(), gateway.as_ref(), key.as_ref()];
+    let account = Pubkey::find_program_address(&seeds, &program).0;
+    let gateway_does =
+        |data: Vec<u8>, accounts| Instruction { program_id: gateway, accounts, data };
+    let instructions = [
+        create_account(&owner, &key, 1_461_600, 82, &gateway),
+        gateway_does(
+            [&[20, 2][..], owner.as_ref(), &[0]].concat(),
+            vec![AccountMeta::new(key, false)],
+        ),
+        gateway_does(
+            Vec::new(),
+            vec![
+                AccountMeta::new(owner, true),
+                AccountMeta::new(account, false),
+                AccountMeta::new_readonly(owner, false),
+                AccountMeta::new_readonly(key, false),
+                AccountMeta::new_readonly(Pubkey::default(), false),
+                AccountMeta::new_readonly(gateway, false),
+            ],
+        ),
+        gateway_does(
+            [&[7][..], &150_u64.to_le_bytes()].concat(),
+            vec![
+                AccountMeta::new(key, false),
+                AccountMeta::new(account, false),
+                AccountMeta::new_readonly(owner, true),
+            ],
+        ),
+    ];
+    let message = Message::new_with_blockhash(&instructions, Some(&owner), &cluster.blockhash());
+    let message = VersionedMessage::Legacy(message);
+    let transaction = VersionedTransaction::try_new(message, &[&payer, &mint]).unwrap();
+    let encoding = json!({ "encoding": "base64" });
+    let signature = cluster.ok("sendTransaction", json!([base64(&transaction), encoding]));
+    let [owner, key, account, gateway] = [owner, key, account, gateway].map(|key| key.to_string());
+
+    let config = json!({ "encoding": "jsonParsed" });
+    for filter in [json!({ "mint": key }), json!({ "programId": gateway })] {
+        let found = cluster.ok("getTokenAccountsByOwner", json!([owner, filter, config]));
+        let found = &found["value"][0];
+        assert_eq!(
+            (&found["pubkey"], &found["account"]["owner"]),
+            (&json!(account), &json!(gateway))
+        );
+        let info = &found["account"]["data"]["parsed"]["info"];
+        assert_eq!(info["tokenAmount"]["uiAmountString"], "1.5");
+    }
+    let balance = cluster.ok("getTokenAccountBalance", json!([account]));
+    assert_eq!(balance["value"]["uiAmountString"], "1.5");
+    assert_eq!(cluster.ok("getTokenSupply", json!([key]))["value"]["amount"], "150");
+    let largest = cluster.ok("getTokenLargestAccounts", json!([key]));
+    assert_eq!(largest["value"][0]["address"], account);
+    let shown = cluster.ok("getAccountInfo", json!([key, config]));
+    assert_eq!(shown["value"]["owner"], gateway);
+    let parsed = &shown["value"]["data"]["parsed"];
+    assert_eq!((&parsed["type"], &parsed["info"]["supply"]), (&json!("mint"), &json!("150")));
+    let filters = json!([gateway, { "filters": ["tokenAccountState"], "encoding": "base64" }]);
+    let found = cluster.ok("getProgramAccounts", filters);
+    assert_eq!(found.as_array().map(Vec::len), Some(1));
+    let transaction = cluster.ok("getTransaction", json!([signature, "json"]));
+    let after = &transaction["meta"]["postTokenBalances"];
+    assert_eq!(after[0]["programId"], gateway);
+    assert_eq!(after[0]["uiTokenAmount"]["amount"], "150");
+    // Its data are the ledger's: nobody sets them.
+    let update = json!([owner, key, { "amount": 1 }, gateway]);
+    assert_eq!(code(&cluster.call("surfnet_setTokenAccount", update).unwrap_err()), -32602);
 }
 
 #[test]
