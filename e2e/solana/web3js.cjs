@@ -284,6 +284,38 @@ story(async () => {
     assert.match(wrong.message, /custom program error: 0x20/);
   });
 
+  await tells("an asset of the ledger, with the gateway as the token program", async () => {
+    const gateway = new PublicKey("Gateway111111111111111111111111111111111111");
+    const mint = await spl.createMint(
+      connection, team, team.publicKey, null, 6, Keypair.generate(), confirmed, gateway);
+    const [from, to] = [team, ana].map(({ publicKey }) =>
+      spl.getAssociatedTokenAddressSync(mint, publicKey, false, gateway));
+    // The associated token program knows SPL Token and Token-2022 alone; the gateway takes its instructions.
+    const make = (account, { publicKey }) => spl.createAssociatedTokenAccountIdempotentInstruction(
+      team.publicKey, account, publicKey, mint, gateway, gateway);
+    await send([make(from, team), make(to, ana), make(to, ana)]);
+    await spl.mintTo(connection, team, mint, from, team, 1_000_000n, [], confirmed, gateway);
+    await spl.transferChecked(connection, team, from, mint, to, team, 250_000n, 6, [], confirmed, gateway);
+    await spl.approve(connection, team, from, ben.publicKey, team, 50_000n, [], confirmed, gateway);
+    await spl.burn(connection, team, from, mint, team, 1n, [], confirmed, gateway);
+    const held = await spl.getAccount(connection, from, "confirmed", gateway);
+    assert.deepEqual([held.amount, held.delegatedAmount], [749_999n, 50_000n]);
+    assert.ok(held.delegate.equals(ben.publicKey));
+    const { supply, decimals, mintAuthority } = await spl.getMint(connection, mint, "confirmed", gateway);
+    assert.deepEqual([supply, decimals], [999_999n, 6]);
+    assert.ok(mintAuthority.equals(team.publicKey));
+    const { value } = await connection.getParsedTokenAccountsByOwner(ana.publicKey, { mint });
+    assert.deepEqual(value.map(({ pubkey, account }) => [pubkey.toBase58(), account.data.parsed.info.tokenAmount.amount]),
+      [[to.toBase58(), "250000"]]);
+    const wrong = await refused(
+      spl.transferChecked(connection, team, from, mint, to, team, 9_000_000n, 6, [], confirmed, gateway));
+    assert.match(wrong.message, /0x1/);
+    const gift = spl.createTransferInstruction(to, from, ana.publicKey, 250_000n, [], gateway);
+    const close = spl.createCloseAccountInstruction(to, team.publicKey, ana.publicKey, [], gateway);
+    await send([gift, close], [team, ana]);
+    assert.equal(await connection.getAccountInfo(to), null);
+  });
+
   await tells("a memo", async () => {
     const programId = new PublicKey("MemoSq4gqABAXKb96qnH8TysNcWxMyWCqXgDLGmfcHr");
     const keys = [{ pubkey: team.publicKey, isSigner: true, isWritable: false }];
