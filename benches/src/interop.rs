@@ -61,6 +61,9 @@ const SPINNER_AT: Address = Address::repeat_byte(0x22);
 const NOTHING_AT: Address = Address::repeat_byte(0x23);
 const FORWARDER_AT: Address = Address::repeat_byte(0x24);
 
+/// What is called, how often at most, and the transaction that calls it so often.
+type Case<'a> = (&'static str, u8, &'a dyn Fn(u8) -> eyre::Result<Decoded>);
+
 #[derive(serde::Serialize)]
 struct Row {
     what: &'static str,
@@ -111,29 +114,22 @@ impl Interop {
         let forward = polity_evm::account(FORWARDER_AT);
         let there_and_back = Invocation::new(forward, to_svm.clone()).instruction(&WALLET, &[]);
         let inner = Instruction { program_id: SCRIPT, accounts: Vec::new(), data: vec![255] };
-        let cases: [(&'static str, Box<dyn Fn(u8) -> eyre::Result<Decoded>>); 5] = [
-            ("call, evm", Box::new(|n| Ok(repeat_evm(n, NOTHING_AT, &[])))),
-            ("call, svm", Box::new(|n| repeat_svm(n, &inner))),
-            ("hop, evm to svm", Box::new(|n| Ok(repeat_evm(n, GATEWAY, &to_svm)))),
-            ("hop, svm to evm", Box::new(|n| repeat_svm(n, &nothing_evm))),
-            ("hop, svm to evm to svm", Box::new(|n| repeat_svm(n.min(10), &there_and_back))),
+        let cases: [Case<'_>; 5] = [
+            ("call, evm", CALLS, &|n| Ok(repeat_evm(n, NOTHING_AT, &[]))),
+            ("call, svm", CALLS, &|n| repeat_svm(n, &inner)),
+            ("hop, evm to svm", CALLS, &|n| Ok(repeat_evm(n, GATEWAY, &to_svm))),
+            ("hop, svm to evm", CALLS, &|n| repeat_svm(n, &nothing_evm)),
+            // As often as the compute units of a transaction suffice for.
+            ("hop, svm to evm to svm", 10, &|n| repeat_svm(n, &there_and_back)),
         ];
-        for (what, make) in cases {
-            let most = if what.ends_with("evm to svm") && what.contains("svm to evm") {
-                10
-            } else {
-                CALLS
-            };
+        for (what, most, make) in cases {
             let (few, many) = (make(1)?, make(most)?);
             let (one, gas_of_one) = self.measure(&machines, &block, &state, &few)?;
             let (all, gas_of_all) = self.measure(&machines, &block, &state, &many)?;
             let more = f64::from(most) - 1.0;
             let nanoseconds = (all.as_nanos() as f64 - one.as_nanos() as f64) / more;
-            rows.push(Row {
-                what,
-                nanoseconds,
-                gas: (gas_of_all as f64 - gas_of_one as f64) / more,
-            });
+            let gas = (gas_of_all as f64 - gas_of_one as f64) / more;
+            rows.push(Row { what, nanoseconds, gas });
         }
         let spin = |n: u64| ethereum(SPINNER_AT, B256::from(U256::from(n)).to_vec());
         let burn = |n: u32| {
@@ -312,6 +308,6 @@ fn solana_transaction(instruction: &Instruction) -> eyre::Result<Decoded> {
         signatures: vec![Default::default()],
         message: VersionedMessage::Legacy(message),
     };
-    let waiver = Waiver { age: true, ..Waiver::default() };
+    let waiver = Waiver { age: true };
     Ok(polity_svm::Unsigned::for_simulation().transaction(versioned, waiver)?)
 }

@@ -110,7 +110,7 @@ pub(crate) fn transaction(from: u8, instructions: &[Instruction]) -> Decoded {
         signatures: vec![Default::default(); message.header.num_required_signatures.into()],
         message: VersionedMessage::Legacy(message),
     };
-    let waiver = Waiver { age: true, ..Waiver::default() };
+    let waiver = Waiver { age: true };
     Unsigned::for_simulation().transaction(versioned, waiver).unwrap()
 }
 
