@@ -372,6 +372,24 @@ story(async () => {
     });
   });
 
+  await tells("the gateway's program sends an asset to any machine: Ana pays Bob, who takes GOLD out on Ethereum", async () => {
+    const asset = await eth.read(custody, "assetOf", coin.address);
+    const { result } = await eth.reader.simulateContract({
+      ...polity, functionName: "tokenOf", args: [asset], account: bobAddress,
+    });
+    watchErc20("GOLD of the ledger, Bob", "gold", look(result), bobAddress);
+    const from = await tokenAccount(ana.address, gateway.alias(gateway.account.asset(asset)), gateway.GATEWAY);
+    await step(balances, async () => {
+      await sol.send(ana, gateway.send(ana, asset, gateway.account.ethereum(bobAddress), gold(8), [from]));
+      return { changes: { "GOLD on Solana, Ana's token account": -gold(8), "GOLD of the ledger, Bob": gold(8) } };
+    });
+    await step(balances, async () => {
+      await eth.write(bob, look(result), "approve", custody.address, gold(8));
+      await eth.write(bob, custody, "withdraw", coin.address, gold(8), bobAddress);
+      return { changes: { "GOLD of the ledger, Bob": -gold(8), "GOLD, in custody": -gold(8), "GOLD, Bob": gold(8) } };
+    });
+  });
+
   await tells("what is in custody is what the ledger says", async () => {
     const { "SPL, in custody": vault, "GOLD, in custody": coins } = await balances();
     assert.equal(vault.amount, await eth.read(view, "totalSupply"));

@@ -88,6 +88,12 @@ async function withdraw(signer, target, mint, amount, tokenProgram = TOKEN_PROGR
   return instruction(accounts, [132], number(amount, 8));
 }
 
+/** Sends what a wallet holds of an asset to an account of any machine; `shown` are token accounts that show it. */
+const send = (signer, asset, recipient, amount, shown = []) => {
+  const accounts = [signs(signer), ...shown.map(write)];
+  return instruction(accounts, [133], hexToBytes(asset), recipient, number(amount, 16));
+};
+
 /** What a call returned: whether it succeeded, and the callee's output. */
 function answer(data) {
   const length = new DataView(data.buffer, data.byteOffset).getUint32(1, true);
@@ -97,5 +103,5 @@ function answer(data) {
 
 module.exports = {
   GATEWAY, MACHINE, account, alias, answer, approve, assetOf, bytesOf, call, custody, deposit, register,
-  vault, withdraw,
+  send, vault, withdraw,
 };

@@ -64,6 +64,8 @@ fn the_other_instructions_are_the_same() {
     let asset = AssetId(B256::repeat_byte(6));
     let approve = gateway::approve(&KEY, asset, &target, 1 << 70).data;
     assert_eq!(polity_gateway::approve(&asset.0.0, &CONTRACT, 1 << 70)[..], approve);
+    let send = gateway::send(&KEY, asset, &target, 1 << 70, &[]).data;
+    assert_eq!(polity_gateway::send(&asset.0.0, &CONTRACT, 1 << 70)[..], send);
     let tokens = Tokens { mint: KEY, program: KEY };
     let deposit = tokens.deposit(&KEY, &KEY, &target, 1 << 50).data;
     assert_eq!(polity_gateway::deposit(1 << 50, &CONTRACT)[..], deposit);

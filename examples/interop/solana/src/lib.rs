@@ -239,6 +239,14 @@ pub fn withdraw(amount: u64) -> [u8; 9] {
     data
 }
 
+/// Sends what the signer holds of an asset to an account of any machine, by its own name there and not by
+/// an alias. Accounts: who signs, then the token accounts that show it, writable.
+pub fn send(asset: &[u8; 32], to: &Account, amount: u128) -> [u8; 82] {
+    let mut data = approve(asset, to, amount);
+    data[0] = 133;
+    data
+}
+
 fn put(data: &mut [u8], at: usize, account: &Account) {
     data[at] = account.machine;
     data[at + 1..at + 33].copy_from_slice(&account.address);
