@@ -401,6 +401,10 @@ story(async () => {
   });
 
   await tells("the call trees", async () => {
-    for (const [name, id] of Object.entries(transactions)) await trace(name, id);
+    const machines = { cast: /evm.*\bsvm/s, once: /svm.*\bevm/s, twice: /svm.*\bevm.*\bsvm/s, order: /svm.*\bevm/s };
+    for (const [name, id] of Object.entries(transactions)) {
+      const tree = await trace(name, id);
+      if (tree) assert.match(tree.replace(/^transaction .*/, ""), machines[name]);
+    }
   });
 });
