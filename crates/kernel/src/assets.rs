@@ -42,6 +42,9 @@ impl Kernel<'_> {
         amount: U256,
     ) -> Settled<()> {
         self.guard_read_only()?;
+        if !self.is_account(to) {
+            return Ok(Err(LedgerError::UnknownAccount));
+        }
         if asset == AssetId::NATIVE {
             let (from, to) = (self.account(from)?, self.account(to)?);
             if !self.take(from, amount)? {
@@ -67,6 +70,10 @@ impl Kernel<'_> {
 }
 
 impl Ledger for Kernel<'_> {
+    fn is_account(&self, account: &AccountId) -> bool {
+        self.machines.is_account(account)
+    }
+
     fn may_spend(&self, holder: &AccountId) -> bool {
         self.frame().is_some_and(|frame| {
             frame.machine == holder.machine || frame.delegated.as_ref() == Some(holder)
@@ -176,6 +183,9 @@ impl Ledger for Kernel<'_> {
             }));
         };
         self.guard_issuer(&info.issuer)?;
+        if !self.is_account(to) {
+            return Ok(Err(LedgerError::UnknownAccount));
+        }
         let Some(supply) = self.supply(asset)?.checked_add(amount) else {
             return Ok(Err(LedgerError::NotMintable));
         };

@@ -92,7 +92,7 @@ pub(crate) struct Frame {
 /// The kernel during one transaction (or one machine's begin or end of a
 /// block): the [`Host`] of every machine that takes part.
 pub struct Kernel<'a> {
-    machines: &'a Machines,
+    pub(crate) machines: &'a Machines,
     block: &'a BlockContext,
     view: &'a dyn View,
     phase: Phase,
@@ -322,6 +322,10 @@ impl<'a> Kernel<'a> {
         {
             call.target = id;
             target = self.account(&id)?;
+        }
+        // A machine might take it for another, which would get what this one is given.
+        if self.machines.get(call.target.machine).is_some() && !self.is_account(&call.target) {
+            return Ok(Outcome::failed("NoSuchAccount"));
         }
         if self.locks.iter().any(|(_, locked)| *locked == call.target) {
             return Ok(Outcome::failed("Reentrant"));

@@ -34,6 +34,9 @@ pub enum LedgerError {
     /// A name that is longer than [`MAX_NAME`].
     #[error("the name or symbol is longer than {MAX_NAME} bytes")]
     NameTooLong,
+    /// There can be no such account.
+    #[error("there is no such account on any machine")]
+    UnknownAccount,
     /// The account holds less.
     #[error("the account holds less than the amount")]
     InsufficientBalance,
@@ -57,6 +60,10 @@ pub type Settled<T> = Result<Result<T, LedgerError>, Halt>;
 /// and mints in the name of accounts of its own. All else is a [`Halt::Fault`]: it is for
 /// the machine to know who asks.
 pub trait Ledger {
+    /// Whether there can be such an account: of a machine that is there, with an address of
+    /// its kind. To others nothing is sent.
+    fn is_account(&self, account: &AccountId) -> bool;
+
     /// Whether the current frame may spend what the account holds.
     fn may_spend(&self, holder: &AccountId) -> bool;
 

@@ -33,6 +33,12 @@ pub trait Machine: Send + Sync {
         0
     }
 
+    /// Whether there can be an account with this address: a machine with shorter ones
+    /// knows none that is not padded.
+    fn is_address(&self, _address: &B256) -> bool {
+        true
+    }
+
     /// The hash by which accounts refer to this code.
     fn code_hash(&self, code: &[u8]) -> B256;
 

@@ -1,6 +1,6 @@
 use crate::{Machine, alias};
 use alloc::{sync::Arc, vec::Vec};
-use polity_types::{B256, MachineKind};
+use polity_types::{AccountId, B256, MachineKind};
 
 /// The machines of a chain, in the order of registration.
 #[derive(Clone, Default)]
@@ -35,6 +35,11 @@ impl Machines {
     /// The machine with this kind.
     pub fn get(&self, kind: MachineKind) -> Option<&dyn Machine> {
         self.iter().find(|machine| machine.kind() == kind)
+    }
+
+    /// Whether there can be such an account of a registered machine.
+    pub fn is_account(&self, account: &AccountId) -> bool {
+        self.get(account.machine).is_some_and(|machine| machine.is_address(&account.address))
     }
 
     /// The hash by which accounts refer to a code of this kind: one of a machine, or an

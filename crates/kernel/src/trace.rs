@@ -262,11 +262,10 @@ impl Trace {
     }
 
     /// Says more of the current frame, which the kernel has opened: what the called
-    /// machine calls such a call, and what the callee may use.
-    pub fn adopt(&mut self, kind: &'static str, gas: u64) {
+    /// machine calls such a call.
+    pub fn adopt(&mut self, kind: &'static str) {
         if let Some(frame) = self.current() {
             frame.entry.kind = kind;
-            frame.entry.gas = gas;
         }
     }
 

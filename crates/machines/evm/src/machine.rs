@@ -272,6 +272,10 @@ impl Machine for Evm {
         750
     }
 
+    fn is_address(&self, address: &B256) -> bool {
+        Address::from_word(*address).into_word() == *address
+    }
+
     fn entry(&self) -> u64 {
         ENTRY
     }

@@ -259,7 +259,7 @@ impl Executor<'_> {
                 };
                 if is_first && self.is_nested() {
                     if let Some(trace) = self.host().trace() {
-                        trace.adopt(kind, inputs.gas_limit);
+                        trace.adopt(kind);
                     }
                     return Ok(());
                 }

@@ -521,6 +521,22 @@ mod authority {
         assert_eq!((ran.slot(t(2), 1), ran.slot(account(a()), 1)), (0, 5));
     }
 
+    /// What is no address of Ethereum's is not taken for the one at its end, which would be told
+    /// of ether that it was not given.
+    #[test]
+    fn an_account_with_too_long_an_address_is_nobody() {
+        let mut address = account(a()).address;
+        address.0[0] = 1;
+        let nobody = AccountId::new(KIND, address);
+        let limit = Resources { compute: 1_000_000, ..Resources::UNLIMITED };
+        let input = Program(script::run(&[Step::value()]));
+        let ran = run_toy(&[Op::Call(Invocation::new(nobody, input).limit(limit).value(5))]);
+        let seen = Seen::list(&ran.output.receipt.output).unwrap();
+        let refused = Status::Failed("NoSuchAccount".into());
+        assert_eq!(seen, [Seen::Called { status: refused, output: Bytes::new() }]);
+        assert_eq!((ran.balance(nobody), ran.balance(t(1))), (0, 1_000));
+    }
+
     #[test]
     fn neighbours_are_not_called_through_the_gateway() {
         let ran = run(&[
@@ -587,6 +603,24 @@ mod aliases {
         let ran = send_on(&ran.after, name, 5, "");
         assert_eq!(ran.output.receipt.status, Status::Success);
         assert_eq!((ran.balance(t(2)), ran.balance(account(name))), (1_012, 0));
+    }
+
+    #[test]
+    fn ether_to_an_alias_costs_no_more_than_ether_elsewhere() {
+        let name = address(&t(2));
+        let ran = run(&[Step::call(GATEWAY, 0, alias_of(t(2)))]);
+        let env = TxEnv {
+            caller: USER,
+            kind: TxKind::Call(name),
+            value: U256::from(5),
+            gas_limit: 21_000,
+            nonce: 1,
+            chain_id: Some(1),
+            ..TxEnv::default()
+        };
+        let ran = execute(&ran.after, &Unsigned::for_simulation().transaction(env, B256::ZERO));
+        assert_eq!(ran.output.receipt.status, Status::Success);
+        assert_eq!((ran.output.receipt.gas_used, ran.balance(t(2))), (21_000, 1_005));
     }
 
     #[test]
@@ -786,6 +820,36 @@ mod assets {
             (held(&ran, t(2)), held(&ran, account(a())), held(&ran, account(name))),
             (18, 82, 0)
         );
+    }
+
+    #[test]
+    fn nothing_is_sent_to_who_cannot_be() {
+        let mut long = account(b());
+        long.address.0[3] = 1;
+        let nowhere = AccountId::new(MachineKind::new(9), B256::ZERO);
+        let send = |to: AccountId| {
+            let (machine, to) = id(to);
+            let amount = U256::ONE;
+            Step::attempt(
+                GATEWAY,
+                0,
+                IPolity::sendCall { asset: asset().0, machine, to, amount }.abi_encode(),
+            )
+        };
+        let ran = run(&[
+            Step::call(GATEWAY, 0, issue()),
+            Step::call(GATEWAY, 0, mint(account(a()), 100)),
+            send(long),
+            send(nowhere),
+            send(AssetId::NATIVE.account()),
+            Step::attempt(GATEWAY, 0, mint(nowhere, 1)),
+            Step::attempt(GATEWAY, 0, alias_of(nowhere)),
+            Step::attempt(GATEWAY, 0, alias_of(long)),
+        ]);
+        for seen in &ran.seen()[2..] {
+            assert_eq!(refusal(seen), "UnknownAccount");
+        }
+        assert_eq!(held(&ran, account(a())), 100);
     }
 
     #[test]

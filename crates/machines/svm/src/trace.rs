@@ -117,7 +117,7 @@ impl Tale {
         let Some(trace) = host.trace() else { return };
         // The kernel opened the frame of a call from another machine.
         if is_first && !setting.is_transaction {
-            trace.adopt("INVOKE", setting.compute_units);
+            trace.adopt("INVOKE");
             return;
         }
         let data = context.get_instruction_context_at_index_in_trace(index);

@@ -87,6 +87,7 @@ fn errors_are_the_same() {
         (error::NOT_ASSOCIATED, GatewayError::NotAssociated),
         (error::WRONG_CUSTODY, GatewayError::WrongCustody),
         (error::BAD_ALIAS, GatewayError::BadAlias),
+        (error::UNKNOWN_ACCOUNT, GatewayError::UnknownAccount),
     ];
     for (ours, theirs) in all {
         assert_eq!(ours, theirs as u32);

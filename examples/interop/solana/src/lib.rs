@@ -57,6 +57,8 @@ pub mod error {
     pub const WRONG_CUSTODY: u32 = 138;
     /// The account is not the alias of what is named, or that has no alias.
     pub const BAD_ALIAS: u32 = 139;
+    /// There can be no account of that machine with that address.
+    pub const UNKNOWN_ACCOUNT: u32 = 140;
 }
 
 /// An account of any machine.

@@ -199,9 +199,20 @@ pub(super) fn foreign(
     target: AccountId,
 ) -> Result<Vec<u8>, Answer> {
     use IForeign::IForeignCalls as Asked;
-    // Ether alone is for who it is sent to.
+    // Ether alone is for who it is sent to, and where there is no code, nobody is asked: that
+    // costs no more than between Ethereum's own accounts.
     if visit.input.is_empty() {
-        return cross(executor, visit, target, Bytes::new(), Manner::Plain).map(|_| Vec::new());
+        let host = executor.host();
+        let account = host.account(&target)?;
+        if host.code(account)?.is_some() {
+            return cross(executor, visit, target, Bytes::new(), Manner::Plain).map(|_| Vec::new());
+        }
+        if !visit.value.is_zero() {
+            visit.changes()?;
+            let (from, value) = (crate::account(visit.caller), visit.value);
+            executor.leave(|host| host.transfer(AssetId::NATIVE, &from, &target, value))??;
+        }
+        return Ok(Vec::new());
     }
     let (input, manner) = match decode(visit.input)? {
         Asked::invoke(IForeign::invokeCall { input }) => (input, Manner::Plain),
@@ -225,6 +236,9 @@ fn alias(
 ) -> Result<Address, Answer> {
     let name = crate::address(&target);
     visit.spend(LOOK)?;
+    if target.machine != MachineKind::KERNEL && !executor.host().is_account(&target) {
+        return Err(refused("UnknownAccount"));
+    }
     if target.machine == crate::KIND || account_of(executor.host(), name)? == target {
         return Ok(name);
     }

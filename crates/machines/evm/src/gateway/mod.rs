@@ -117,6 +117,7 @@ impl From<LedgerError> for Answer {
         refused(match error {
             LedgerError::UnknownAsset => "UnknownAsset",
             LedgerError::AlreadyIssued => "AlreadyIssued",
+            LedgerError::UnknownAccount => "UnknownAccount",
             LedgerError::NameTooLong => "NameTooLong",
             LedgerError::InsufficientBalance => "InsufficientBalance",
             LedgerError::InsufficientAllowance => "InsufficientAllowance",

@@ -137,6 +137,7 @@ pub(super) fn show(
 pub(super) fn settled<T>(answer: Result<T, LedgerError>) -> Result<T, Stop> {
     answer.map_err(|error| match error {
         LedgerError::UnknownAsset => GatewayError::UnknownAsset.into(),
+        LedgerError::UnknownAccount => GatewayError::UnknownAccount.into(),
         // Those of SPL Token: in use already, less than that, and too much.
         LedgerError::AlreadyIssued => InstructionError::Custom(6).into(),
         LedgerError::InsufficientBalance | LedgerError::InsufficientAllowance => {

@@ -42,6 +42,9 @@ pub enum GatewayError {
     /// The account is not the alias of what is named, or that has no alias.
     #[error("the account is not that alias")]
     BadAlias = 139,
+    /// There can be no account of that machine with that address.
+    #[error("there is no such account on any machine")]
+    UnknownAccount = 140,
 }
 
 impl From<GatewayError> for InstructionError {
