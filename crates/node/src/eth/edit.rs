@@ -3,9 +3,9 @@
 use alloy_primitives::{Address, B256, Bytes, U64, U256, keccak256};
 use alloy_serde::JsonStorageKey;
 use polity_evm::{account, code_ref};
-use polity_kernel::View;
+use polity_kernel::{View, alias};
 use polity_state::Changes;
-use polity_types::{AccountId, AccountRecord, LocalKey, Value};
+use polity_types::{AccountId, AccountRecord, LocalKey, MachineKind, Value};
 
 use super::Ethereum;
 use crate::{
@@ -95,10 +95,17 @@ impl Ethereum {
 
     fn edit_record(&self, of: Address, change: impl FnOnce(&mut AccountRecord)) -> Reply {
         self.edit(|changes, view| {
-            let id = account(of);
-            let mut record = record(changes, view, &id)?;
-            change(&mut record);
-            changes.set_account(id, (!record.is_empty()).then_some(record));
+            let mut id = account(of);
+            let mut found = record(changes, view, &id)?;
+            // An alias has nothing of its own.
+            if let Some(code) = found.code.filter(|code| code.machine == MachineKind::KERNEL)
+                && let Some(target) = alias::target(view.code(&code.hash)?.bytes())
+            {
+                id = target;
+                found = record(changes, view, &id)?;
+            }
+            change(&mut found);
+            changes.set_account(id, (!found.is_empty()).then_some(found));
             Ok(())
         })
     }
