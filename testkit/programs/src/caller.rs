@@ -4,7 +4,7 @@
 
 use core::{mem::MaybeUninit, slice};
 use polity_programs::{
-    Account, Address, INVALID_INSTRUCTION_DATA, Input, MAX_ACCOUNTS, NOT_ENOUGH_ACCOUNTS, Result,
+    Address, INVALID_INSTRUCTION_DATA, Input, NOT_ENOUGH_ACCOUNTS, Result,
     cpi::{self, Call, Meta},
     custom, entrypoint, log, set_return_data, slice_of,
     syscalls::{self, Piece},
@@ -84,7 +84,7 @@ fn process(input: &Input) -> Result<()> {
                 return Err(NOT_ENOUGH_ACCOUNTS);
             };
             let program = program.key();
-            with(accounts, None, Call { program, metas: &[], data, accounts, seeds: &[] })
+            cpi::forward(accounts, None, Call { program, metas: &[], data, accounts, seeds: &[] })
         }
         _ => Err(INVALID_INSTRUCTION_DATA),
     }
@@ -116,20 +116,7 @@ fn depth(input: &Input, left: u8) -> Result<()> {
 fn forward(input: &Input, data: &[u8], signer: Option<&Address>, seeds: &[Piece]) -> Result<()> {
     let [program, others @ ..] = input.accounts() else { return Err(NOT_ENOUGH_ACCOUNTS) };
     let call = Call { program: program.key(), metas: &[], data, accounts: input.accounts(), seeds };
-    with(others, signer, call)
-}
-
-/// The call with the rights that the accounts have here, and those of who signs.
-#[inline(never)]
-fn with(others: &[Account], signer: Option<&Address>, call: Call<'_>) -> Result<()> {
-    let [first, ..] = call.accounts else { return Err(NOT_ENOUGH_ACCOUNTS) };
-    let mut metas = [Meta::same(first); MAX_ACCOUNTS];
-    for (meta, account) in metas.iter_mut().zip(others) {
-        let signs = account.is_signer() || signer == Some(account.key());
-        *meta = Meta::new(account, account.is_writable(), signs);
-    }
-    let metas = metas.get(..others.len()).ok_or(NOT_ENOUGH_ACCOUNTS)?;
-    cpi::call(&Call { metas, ..call })
+    cpi::forward(others, signer, call)
 }
 
 #[inline(never)]

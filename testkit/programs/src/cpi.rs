@@ -106,6 +106,19 @@ pub fn call(call: &Call<'_>) -> Result<()> {
     done(error)
 }
 
+/// A call that gives these accounts the rights that they have here, and that of who signs.
+#[inline(never)]
+pub fn forward(accounts: &[Account], signer: Option<&Address>, outer: Call<'_>) -> Result<()> {
+    let [first, ..] = outer.accounts else { return Err(NOT_ENOUGH_ACCOUNTS) };
+    let mut metas = [Meta::same(first); MAX_ACCOUNTS];
+    for (meta, account) in metas.iter_mut().zip(accounts) {
+        let signs = account.is_signer() || signer == Some(account.key());
+        *meta = Meta::new(account, account.is_writable(), signs);
+    }
+    let metas = metas.get(..accounts.len()).ok_or(NOT_ENOUGH_ACCOUNTS)?;
+    call(&Call { metas, ..outer })
+}
+
 /// The address of a program's own that `seeds` (the bump the last) give.
 pub fn address(seeds: &[Piece], program: &Address) -> Result<Address> {
     let mut address = [0; 32];

@@ -5,9 +5,9 @@
 use core::mem::MaybeUninit;
 use core::slice;
 use polity_programs::{
-    Account, Address, INVALID_ACCOUNT_DATA, INVALID_INSTRUCTION_DATA, Input, MAX_ACCOUNTS,
-    NOT_ENOUGH_ACCOUNTS, Result, copy,
-    cpi::{self, Call, Meta},
+    Account, Address, INVALID_ACCOUNT_DATA, INVALID_INSTRUCTION_DATA, Input, NOT_ENOUGH_ACCOUNTS,
+    Result, copy,
+    cpi::{self, Call},
     entrypoint, set_return_data, slice_of,
     syscalls::{self, Piece},
     u8_of,
@@ -57,8 +57,9 @@ fn forward(input: &Input, data: &[u8], signer: Option<&Address>, seeds: &[Piece]
         return Err(NOT_ENOUGH_ACCOUNTS);
     };
     count(account, 0)?;
-    let call = Call { program: program.key(), metas: &[], data, accounts: &input.accounts()[1..], seeds };
-    with(others, signer, call)?;
+    let call =
+        Call { program: program.key(), metas: &[], data, accounts: &input.accounts()[1..], seeds };
+    cpi::forward(others, signer, call)?;
     count(account, 8)?;
     tell(account)
 }
@@ -70,19 +71,6 @@ fn count(account: &Account, at: usize) -> Result<()> {
     copy(&mut number, place);
     copy(place, &(u64::from_le_bytes(number) + 1).to_le_bytes());
     Ok(())
-}
-
-/// The call with the rights that the accounts have here, and those of who signs.
-#[inline(never)]
-fn with(others: &[Account], signer: Option<&Address>, call: Call<'_>) -> Result<()> {
-    let [first, ..] = call.accounts else { return Err(NOT_ENOUGH_ACCOUNTS) };
-    let mut metas = [Meta::same(first); MAX_ACCOUNTS];
-    for (meta, account) in metas.iter_mut().zip(others) {
-        let signs = account.is_signer() || signer == Some(account.key());
-        *meta = Meta::new(account, account.is_writable(), signs);
-    }
-    let metas = metas.get(..others.len()).ok_or(NOT_ENOUGH_ACCOUNTS)?;
-    cpi::call(&Call { metas, ..call })
 }
 
 /// Returns the account's bytes and what the program returned.

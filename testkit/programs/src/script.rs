@@ -9,9 +9,9 @@
 
 use core::{mem::MaybeUninit, slice};
 use polity_programs::{
-    Account, Address, INVALID_ACCOUNT_DATA, INVALID_INSTRUCTION_DATA, Input, MAX_ACCOUNTS,
-    NOT_ENOUGH_ACCOUNTS, Result, bytes_of, copy,
-    cpi::{self, Call, Meta},
+    Account, Address, INVALID_ACCOUNT_DATA, INVALID_INSTRUCTION_DATA, Input, NOT_ENOUGH_ACCOUNTS,
+    Result, bytes_of, copy,
+    cpi::{self, Call},
     custom, entrypoint, set_return_data, slice_of,
     syscalls::{self, Piece},
     u8_of, u32_of, u64_of,
@@ -161,11 +161,12 @@ fn call(input: &Input, data: &[u8], bump: u8) -> Result<()> {
     let [own, ..] = given else { return Err(NOT_ENOUGH_ACCOUNTS) };
     let bump = [bump];
     let seeds = [Piece::new(SEED), Piece::new(&bump)];
-    let mut metas = [Meta::same(own); MAX_ACCOUNTS];
-    for (meta, account) in metas.iter_mut().zip(given) {
-        let signs = account.is_signer() || account.key() == own.key();
-        *meta = Meta::new(account, account.is_writable(), signs);
-    }
-    let metas = metas.get(..given.len()).ok_or(NOT_ENOUGH_ACCOUNTS)?;
-    cpi::call(&Call { program: gateway.key(), metas, data, accounts: input.accounts(), seeds: &seeds })
+    let call = Call {
+        program: gateway.key(),
+        metas: &[],
+        data,
+        accounts: input.accounts(),
+        seeds: &seeds,
+    };
+    cpi::forward(given, Some(own.key()), call)
 }

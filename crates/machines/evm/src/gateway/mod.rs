@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`GATEWAY`] | [`IPolity`]: calls to other machines, aliases, assets |
 //! | the alias of an account | [`IForeign`]: calls to that account |
-//! | the alias of an asset | [`IERC20`](token::IERC20): the asset as a token; the native one at [`NATIVE`] |
+//! | the alias of an asset | [`IERC20`]: the asset as a token; the native one at [`NATIVE`] |
 //!
 //! An alias is an account whose code names another ([`polity_kernel::alias`]). It has the
 //! balance of that account: `BALANCE` shows it, and ether that is sent there arrives
