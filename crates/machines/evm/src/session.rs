@@ -82,6 +82,7 @@ struct Place {
     revm: JournalCheckpoint,
     emitted: usize,
     hops: usize,
+    told: bool,
 }
 
 /// Tells whether a block is the one that an environment was made for. Rules and
@@ -123,12 +124,13 @@ impl Session for EvmSession {
             },
             emitted: self.emitted,
             hops: self.hops.len(),
+            told: self.told,
         });
         self.marks.len() as u64 - 1
     }
 
     fn revert(&mut self, mark: u64) {
-        let Some(&Place { revm: checkpoint, emitted, hops }) =
+        let Some(&Place { revm: checkpoint, emitted, hops, told }) =
             usize::try_from(mark).ok().and_then(|at| self.marks.get(at))
         else {
             return;
@@ -143,6 +145,7 @@ impl Session for EvmSession {
         undo_burns(&mut self.burns, checkpoint);
         self.emitted = emitted;
         self.hops.truncate(hops);
+        self.told = told;
         self.tell_again();
     }
 

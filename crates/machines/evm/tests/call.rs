@@ -330,6 +330,18 @@ mod undone {
     use super::*;
 
     #[test]
+    fn a_call_that_was_stopped_midway_leaves_what_others_then_do() {
+        let stopped = Resources { reads: 0, ..gas(100_000) };
+        let output = run(&[
+            call(COUNTER),
+            Op::Call(invoke(contract(COLD_BALANCE), &[]).limit(stopped)),
+            Op::transfer(sender(), contract(COUNTER), 1),
+        ]);
+        assert_eq!(calls(&output)[1].0, Status::Failed("OutOf:reads".into()));
+        assert_eq!(balance_after(&output, contract(COUNTER)), 1);
+    }
+
+    #[test]
     fn storage_and_logs() {
         let output =
             run(&[call(COUNTER), Op::undone(&[call(COUNTER), call(COUNTER)]), call(COUNTER)]);
