@@ -82,6 +82,8 @@ struct Place {
     revm: JournalCheckpoint,
     emitted: usize,
     hops: usize,
+    open: usize,
+    depth: usize,
     told: bool,
 }
 
@@ -124,24 +126,26 @@ impl Session for EvmSession {
             },
             emitted: self.emitted,
             hops: self.hops.len(),
+            open: self.open.len(),
+            depth: self.inner.depth,
             told: self.told,
         });
         self.marks.len() as u64 - 1
     }
 
     fn revert(&mut self, mark: u64) {
-        let Some(&Place { revm: checkpoint, emitted, hops, told }) =
+        let Some(&Place { revm: checkpoint, emitted, hops, open, depth, told }) =
             usize::try_from(mark).ok().and_then(|at| self.marks.get(at))
         else {
             return;
         };
         // It may be gone back to again.
         self.marks.truncate(mark as usize + 1);
-        // The frames that are open stay open: the kernel's checkpoints are not
-        // revm's.
-        let depth = self.inner.depth;
         self.inner.checkpoint_revert(checkpoint);
+        // The frames that were open stay open: the kernel's checkpoints are not revm's. Those
+        // of a call that was stopped midway were never closed.
         self.inner.depth = depth;
+        self.open.truncate(open);
         undo_burns(&mut self.burns, checkpoint);
         self.emitted = emitted;
         self.hops.truncate(hops);

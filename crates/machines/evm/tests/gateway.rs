@@ -389,6 +389,26 @@ mod reentrance {
         assert!(ran.said().is_empty());
     }
 
+    /// An inner frame that a meter of the kernel's stops midway does not end as revm's frames do.
+    #[test]
+    fn a_frame_around_one_that_was_stopped_midway_is_undone_as_a_whole() {
+        for reads in 0..6 {
+            let stopped = Resources { reads, compute: 1_000_000, ..Resources::UNLIMITED };
+            let look = script::run(&[Step::balance(script_at(99))]);
+            let deep = [Step::attempt(a(), 0, look)];
+            let again = Op::Call(invoke(b(), &deep).limit(stopped));
+            let inner = script::run(&[
+                Step::call(GATEWAY, 0, call(t(2), ops(&[Op::write(t(2), 1, 7)]))),
+                Step::call(GATEWAY, 0, call(t(2), ops(&[again]))),
+                Step::revert("so"),
+            ]);
+            let ran = run(&[Step::attempt(b(), 0, inner), Step::add(1, 1)]);
+            assert_eq!(tried(&ran.seen()[0]), Some((false, "so".into())), "{reads} reads");
+            let slots = (ran.slot(t(2), 1), ran.slot(account(a()), 1));
+            assert_eq!(slots, (0, 1), "{reads} reads");
+        }
+    }
+
     #[test]
     fn the_middle_frame_takes_the_inner_one_with_it() {
         let again = Op::Call(invoke(a(), &[Step::add(1, 10), Step::emit("no")]));
