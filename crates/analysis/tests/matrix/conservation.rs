@@ -62,11 +62,12 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     ];
     let acts = vec(leaf, 0..4).boxed();
     acts.prop_recursive(3, 16, 4, |inner| {
-        let call = (contract(), inner.clone(), 0..400_000_000_u64, 0..8_u8).prop_map(
-            |(to, acts, value, dice)| {
+        let reads = prop::option::weighted(0.3, 0..30_u64);
+        let call = (contract(), inner.clone(), 0..400_000_000_u64, 0..8_u8, reads).prop_map(
+            |(to, acts, value, dice, reads)| {
                 let read_only = dice == 0;
                 let value = if read_only || dice % 2 == 0 { 0 } else { value };
-                Act::Call(Call { to, acts, value, read_only })
+                Act::Call(Call { to, acts, value, read_only, reads })
             },
         );
         (inner.clone(), vec(call, 1..4), inner).prop_map(|(mut acts, calls, after)| {

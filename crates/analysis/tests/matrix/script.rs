@@ -43,19 +43,22 @@ pub(crate) struct Call {
     /// In lamports.
     pub(crate) value: u64,
     pub(crate) read_only: bool,
+    /// How much of the state may be read, where the caller's machine has a word for it: what
+    /// stops a callee midway.
+    pub(crate) reads: Option<u64>,
 }
 
 impl Act {
     pub(crate) fn call(to: Contract, acts: &[Self]) -> Self {
-        Self::Call(Call { to, acts: acts.to_vec(), value: 0, read_only: false })
+        Self::Call(Call { to, acts: acts.to_vec(), value: 0, read_only: false, reads: None })
     }
 
     pub(crate) fn pay(to: Contract, lamports: u64, acts: &[Self]) -> Self {
-        Self::Call(Call { to, acts: acts.to_vec(), value: lamports, read_only: false })
+        Self::Call(Call { to, acts: acts.to_vec(), value: lamports, read_only: false, reads: None })
     }
 
     pub(crate) fn query(to: Contract, acts: &[Self]) -> Self {
-        Self::Call(Call { to, acts: acts.to_vec(), value: 0, read_only: true })
+        Self::Call(Call { to, acts: acts.to_vec(), value: 0, read_only: true, reads: None })
     }
 }
 

@@ -41,7 +41,8 @@ impl ToyMember {
                 Act::Call(call) => {
                     let Some(member) = members.get(call.to.machine) else { continue };
                     let input = member.input(call.to.number, &call.acts, members);
-                    let limit = limit(height(&call.acts));
+                    let mut limit = limit(height(&call.acts));
+                    limit.reads = call.reads.unwrap_or(limit.reads);
                     let target = member.account(call.to.number);
                     let mut invocation = Invocation::new(target, Program(input)).limit(limit);
                     invocation.value = lamports(call.value);
