@@ -15,7 +15,7 @@ use polity_kernel::{
 use polity_testkit::{
     state::State,
     told,
-    toy::{self, Invocation, Op, Toy, ToyTransaction, slot_key},
+    toy::{self, Invocation, Op, Program, Toy, ToyTransaction, slot_key},
 };
 use polity_types::{
     AccountId, AccountRecord, B256, Bytes, MachineKind, Meter, Resources, Status, U256, Value,
@@ -178,6 +178,14 @@ fn what_was_undone_is_told_and_marked() {
     told::apply(&trace, &mut after);
     assert_eq!(after.slots[&(a(1), slot_key(1))], word(3));
     assert_eq!(after.accounts[&b(1)].balance, U256::from(100));
+}
+
+#[test]
+fn a_slot_that_is_emptied_and_set_again_is_told_again() {
+    let again = [Op::ResetStorage(b(2)), Op::write(b(2), 1, 2)];
+    let again = Op::Attempt { program: Program::new(&again), keep: true };
+    let trace = run(&[Op::call(b(1), &[Op::write(b(2), 1, 2), again])]);
+    assert_eq!(items(&trace, 1), ["slot 1 2", "cleared", "slot 0 2"]);
 }
 
 #[test]

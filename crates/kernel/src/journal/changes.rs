@@ -105,7 +105,7 @@ impl Journal {
         }
         for cell in order {
             if let Some(before) = seen.remove(&cell)
-                && let Some((account, change)) = self.change(cell, before, trace)
+                && let Some((account, change)) = self.change(cell, before, &resets, trace)
             {
                 trace.change(account, change);
             }
@@ -116,8 +116,15 @@ impl Journal {
         self.get(account).is_ok_and(|cell| cell.reset)
     }
 
-    /// What a cell is now, if that differs.
-    fn change(&self, cell: Cell, before: Before, trace: &Trace) -> Option<(AccountId, Change)> {
+    /// What a cell is now, if that differs. `resets` are the accounts whose storage has just
+    /// been told to be empty.
+    fn change(
+        &self,
+        cell: Cell,
+        before: Before,
+        resets: &HashSet<u32>,
+        trace: &Trace,
+    ) -> Option<(AccountId, Change)> {
         let account = |account: u32| self.get(account).ok();
         let (id, change) = match (cell, before) {
             (Cell::Balance(of), Before::Balance(before)) => {
@@ -145,8 +152,12 @@ impl Journal {
                     None if reset => Value::Empty,
                     None => slot.at_first(of, trace),
                 };
-                let before = value(before.as_ref(), was_reset);
+                let mut before = value(before.as_ref(), was_reset);
                 let after = value(slot.written.as_ref(), cell.reset);
+                // It was emptied, and set to what it had been.
+                if resets.contains(&slot.account) && before == after {
+                    before = Value::Empty;
+                }
                 (cell.id, Change::Slot { key: slot.key.clone(), before, after })
             }
             _ => return None,
