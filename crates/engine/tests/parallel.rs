@@ -332,8 +332,9 @@ fn what_finds_no_room_is_not_executed() {
         assert_eq!(built.output.transactions.len(), 20);
         assert_eq!(built.left_out.len(), 3_980);
         assert!(built.left_out.iter().all(|left| matches!(left.why, Refusal::NoRoom(_))));
-        // What was on its way when the block became full.
-        assert!(statistics.sequential || statistics.executions < 500, "{statistics:?}");
+        // What was on its way when the block became full; how much that is, is the workers' pace
+        // beside that of who commits.
+        assert!(statistics.sequential || statistics.executions < 2_000, "{statistics:?}");
     }
 }
 
