@@ -150,9 +150,13 @@ fn draw(svg: &mut String, frame: &Frame, place: &Place, color: Option<&str>) {
         );
     }
     let short = frame.to.as_deref().map(|to| frame.name(to, false)).unwrap_or_default();
+    let gas = match frame.gas {
+        0 => String::new(),
+        _ => format!(", gas {}", grouped(frame.gas_used)),
+    };
     let lines = [
         (15.0, format!("{} {}", frame.kind, short)),
-        (29.0, format!("{} {}, gas {}", frame.machine, frame.status, grouped(frame.gas_used))),
+        (29.0, format!("{} {}{gas}", frame.machine, frame.status)),
     ];
     let ink = if frame.undone { "#222" } else { "white" };
     for (down, line) in lines {

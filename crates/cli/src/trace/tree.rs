@@ -129,7 +129,10 @@ impl Frame {
         if !self.value.is_zero() {
             let _ = write!(line, "  value {}", self.value);
         }
-        let _ = write!(line, "  gas {}/{}", grouped(self.gas_used), grouped(self.gas));
+        // Solana's runtime counts the units of a transaction, not those of its instructions.
+        if self.gas > 0 {
+            let _ = write!(line, "  gas {}/{}", grouped(self.gas_used), grouped(self.gas));
+        }
         for (count, what) in [(self.events, "event"), (self.changes, "change")] {
             if count > 0 {
                 let _ = write!(line, "  {count} {what}{}", if count == 1 { "" } else { "s" });
