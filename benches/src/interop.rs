@@ -4,6 +4,7 @@ use crate::{clock, table};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use clap::Args;
 use eyre::{bail, eyre};
+use polity_analysis::solana::world;
 use polity_engine::Overlay;
 use polity_evm::{
     BlockInput, Evm, Unsigned,
@@ -233,15 +234,7 @@ fn state() -> eyre::Result<Overlay<'static>> {
         state.insert_code(hash, Arc::new(Code::new(code)));
     }
     let mut put = |key: &Pubkey, account: AccountSharedData| {
-        let id = polity_svm::account(key);
-        let Stored { record, slots, code } = Stored::new(&account);
-        state.insert_account(id, record);
-        for (key, value) in slots {
-            state.insert_slot(id, key, value);
-        }
-        if let Some((reference, bytes)) = code {
-            state.insert_code(reference.hash, Arc::new(Code::new(bytes)));
-        }
+        world::put(&mut state, key, Stored::new(&account));
     };
     put(&WALLET, AccountSharedData::new(1_000_000_000_000, 0, &system_program::ID));
     for (at, elf) in [(CALLER, elf::CALLER), (SCRIPT, elf::SCRIPT), (PROBE, elf::PROBE)] {

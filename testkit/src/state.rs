@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use polity_kernel::{Code, View, ViewError};
-use polity_types::{AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, Value};
+use polity_types::{AccountId, AccountRecord, B256, Bytes, CodeRef, Effects, LocalKey, Value};
 
 /// A whole state. What is not in the maps is absent; empty slots are never in them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,6 +26,23 @@ impl State {
         } else {
             self.slots.insert((account, key), value);
         }
+    }
+
+    /// Puts an account into the state, in the place of what is there.
+    pub fn put(
+        &mut self,
+        account: AccountId,
+        record: Option<AccountRecord>,
+        slots: Vec<(LocalKey, Value)>,
+        code: Option<(CodeRef, Bytes)>,
+    ) {
+        self.reset_storage(&account);
+        self.accounts.remove(&account);
+        self.accounts.extend(record.map(|record| (account, record)));
+        for (key, value) in slots {
+            self.set_slot(account, key, value);
+        }
+        self.codes.extend(code.map(|(reference, code)| (reference.hash, code)));
     }
 
     /// Deletes all slots of an account.

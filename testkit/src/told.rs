@@ -40,6 +40,20 @@ pub fn apply(trace: &Trace, state: &mut State) {
     }
 }
 
+/// A change in a few words.
+pub fn words(change: &Change) -> String {
+    match change {
+        Change::Existence { after, .. } => format!("exists {after}"),
+        Change::Balance { before, after } => format!("balance {before} {after}"),
+        Change::Sequence { before, after } => format!("sequence {before} {after}"),
+        Change::Code { .. } => "code".into(),
+        Change::Slot { before, after, .. } => {
+            format!("slot {} {}", before.as_word().unwrap(), after.as_word().unwrap())
+        }
+        Change::Cleared => "cleared".into(),
+    }
+}
+
 /// What accounts hold. Whether one that holds nothing exists is left out.
 pub fn cells(
     state: &State,

@@ -3,6 +3,7 @@
 //! An alias is an account whose code is the kernel's, and names the account that it
 //! stands for. It holds nothing itself: what is meant for it is for the other.
 
+use crate::{View, ViewError};
 use polity_types::{AccountId, B256, Bytes, CodeRef, MachineKind};
 
 /// What the code of an alias begins with. No contract of Ethereum's begins so
@@ -30,6 +31,17 @@ pub fn target(code: &[u8]) -> Option<AccountId> {
     let (machine, address) = code.strip_prefix(&PREFIX)?.split_first()?;
     let address = B256::try_from(address).ok()?;
     Some(AccountId::new(MachineKind::new(*machine), address))
+}
+
+/// Which account one with this code is an alias of, if it is one, as a view shows it.
+///
+/// # Errors
+/// The view failed.
+pub fn resolve(view: &dyn View, code: Option<CodeRef>) -> Result<Option<AccountId>, ViewError> {
+    match code.filter(|code| code.machine == MachineKind::KERNEL) {
+        Some(code) => Ok(target(view.code(&code.hash)?.bytes())),
+        None => Ok(None),
+    }
 }
 
 /// The hash by which an account refers to the code of an alias: Keccak-256.

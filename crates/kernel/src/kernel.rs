@@ -1,3 +1,4 @@
+mod assets;
 mod watch;
 
 use crate::{
@@ -77,13 +78,13 @@ impl Scratch {
     }
 }
 
-pub(crate) struct Frame {
-    pub(crate) machine: MachineKind,
+struct Frame {
+    machine: MachineKind,
     /// Whose code runs; of the frames within the machine the kernel knows nothing.
     account: Option<AccountId>,
     read_only: bool,
     /// The account that may be spent from although it is another machine's.
-    pub(crate) delegated: Option<AccountId>,
+    delegated: Option<AccountId>,
     /// What the frame may use, and what had been used when it was opened.
     limit: Resources,
     before: Resources,
@@ -92,7 +93,7 @@ pub(crate) struct Frame {
 /// The kernel during one transaction (or one machine's begin or end of a
 /// block): the [`Host`] of every machine that takes part.
 pub struct Kernel<'a> {
-    pub(crate) machines: &'a Machines,
+    machines: &'a Machines,
     block: &'a BlockContext,
     view: &'a dyn View,
     phase: Phase,
@@ -251,11 +252,7 @@ impl<'a> Kernel<'a> {
         Ok(effects)
     }
 
-    pub(crate) fn frame(&self) -> Option<&Frame> {
-        self.frames.last()
-    }
-
-    pub(crate) fn current(&self) -> MachineKind {
+    fn current(&self) -> MachineKind {
         self.frames.last().map_or(MachineKind::KERNEL, |frame| frame.machine)
     }
 
@@ -277,28 +274,18 @@ impl<'a> Kernel<'a> {
     }
 
     /// Refuses to issue in the name of another machine's account.
-    pub(crate) fn guard_issuer(&self, issuer: &AccountId) -> Result<(), Halt> {
+    fn guard_issuer(&self, issuer: &AccountId) -> Result<(), Halt> {
         self.guard_read_only()?;
         self.guard_owner(issuer.machine)
     }
 
-    /// Takes from a balance, whoever's it is.
-    pub(crate) fn take(&mut self, account: Account, amount: U256) -> Result<bool, Halt> {
-        self.journal.debit(account.0, amount)
-    }
-
-    /// Writes a cell of the kernel's own address space.
-    pub(crate) fn write_own(
-        &mut self,
-        account: Account,
-        key: &LocalKey,
-        value: Value,
-    ) -> Result<(), Halt> {
+    /// Writes a slot, whoever's it is.
+    fn write_own(&mut self, account: Account, key: &LocalKey, value: Value) -> Result<(), Halt> {
         self.trace_write(account, key)?;
         self.journal.write(account.0, key, value)
     }
 
-    pub(crate) fn guard_read_only(&self) -> Result<(), Halt> {
+    fn guard_read_only(&self) -> Result<(), Halt> {
         if self.is_read_only() {
             return Err(Halt::Fault(format!(
                 "machine {} changes the state in a read-only frame",
@@ -324,7 +311,8 @@ impl<'a> Kernel<'a> {
             target = self.account(&id)?;
         }
         // A machine might take it for another, which would get what this one is given.
-        if self.machines.get(call.target.machine).is_some() && !self.is_account(&call.target) {
+        let own = self.machines.get(call.target.machine);
+        if own.is_some_and(|machine| !machine.is_address(&call.target.address)) {
             return Ok(Outcome::failed("NoSuchAccount"));
         }
         if self.locks.iter().any(|(_, locked)| *locked == call.target) {
@@ -683,7 +671,7 @@ impl Host for Kernel<'_> {
         }
         // Neither the caller's account nor its rights can be made up.
         for account in [&call.caller, &call.payer] {
-            let own = self.frame().is_some_and(|frame| {
+            let own = self.frames.last().is_some_and(|frame| {
                 frame.machine == account.machine || frame.account.as_ref() == Some(account)
             });
             if !own {

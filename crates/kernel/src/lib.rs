@@ -18,7 +18,6 @@
 extern crate alloc;
 
 pub mod alias;
-mod assets;
 mod block;
 mod call;
 mod halt;

@@ -10,7 +10,7 @@
 )]
 
 use polity_kernel::{
-    BlockContext, Change, Executed, Frame, Inputs, Item, Kernel, Machines, Scratch, Trace,
+    BlockContext, Executed, Frame, Inputs, Item, Kernel, Machines, Scratch, Trace,
 };
 use polity_testkit::{
     state::State,
@@ -98,16 +98,7 @@ fn items(trace: &Trace, frame: usize) -> Vec<String> {
         }
         Item::Change(change) => {
             let told = &trace.changes()[change];
-            let what = match &told.change {
-                Change::Existence { after, .. } => format!("exists {after}"),
-                Change::Balance { before, after } => format!("balance {before} {after}"),
-                Change::Sequence { before, after } => format!("sequence {before} {after}"),
-                Change::Code { .. } => "code".into(),
-                Change::Slot { before, after, .. } => {
-                    format!("slot {} {}", before.as_word().unwrap(), after.as_word().unwrap())
-                }
-                Change::Cleared => "cleared".into(),
-            };
+            let what = told::words(&told.change);
             format!("{what}{}", undone(told.undone))
         }
     });

@@ -115,15 +115,8 @@ pub(crate) fn transaction(from: u8, instructions: &[Instruction]) -> Decoded {
 }
 
 fn put(state: &mut State, key: Pubkey, stored: &AccountSharedData) {
-    let id = account(&key);
     let Stored { record, slots, code } = Stored::new(stored);
-    state.accounts.insert(id, record.unwrap());
-    for (key, value) in slots {
-        state.set_slot(id, key, value);
-    }
-    if let Some((reference, bytes)) = code {
-        state.codes.insert(reference.hash, bytes);
-    }
+    state.put(account(&key), record, slots, code);
 }
 
 impl Member for SvmMember {

@@ -6,7 +6,7 @@ use crate::{
 use alloc::format;
 use alloy_primitives::{Address, B256, U256};
 use polity_kernel::{View, ViewError, alias};
-use polity_types::{AccountRecord, Bytes, LocalKey, MachineKind};
+use polity_types::{AccountRecord, Bytes, LocalKey};
 use revm::{
     DatabaseRef, bytecode::Bytecode, database_interface::DBErrorMarker, state::AccountInfo,
 };
@@ -18,11 +18,8 @@ use revm::{
 /// The view failed.
 pub fn read_account(view: &dyn View, address: Address) -> Result<Option<AccountRecord>, ViewError> {
     let record = view.account(&account(address))?;
-    let code = record.and_then(|record| record.code);
-    let Some(code) = code.filter(|code| code.machine == MachineKind::KERNEL) else {
-        return Ok(record);
-    };
-    let Some(target) = alias::target(view.code(&code.hash)?.bytes()) else { return Ok(record) };
+    let target = alias::resolve(view, record.and_then(|record| record.code))?;
+    let Some(target) = target else { return Ok(record) };
     let balance = view.account(&target)?.unwrap_or_default().balance;
     Ok(record.map(|record| AccountRecord { balance, ..record }))
 }

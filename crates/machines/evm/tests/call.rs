@@ -9,14 +9,14 @@
     reason = "a panic is how a test fails"
 )]
 
+mod scenery;
+
 use alloy_primitives::{Address, B256, U256, keccak256};
 use polity_evm::{
-    BlockInput, Evm, KIND, account, address, code_ref,
+    Evm, account, address, code_ref,
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{
-    BlockContext, Executed, Halt, Inputs, Kernel, Machines, Scratch, TransactionOutput,
-};
+use polity_kernel::{BlockContext, Executed, Halt, Kernel, Machines, Scratch, TransactionOutput};
 use polity_testkit::{
     state::State,
     toy::{self, Invocation, Op, Program, Seen, Toy, ToyTransaction, slot_key},
@@ -103,20 +103,7 @@ fn machines() -> Machines {
 }
 
 fn block() -> BlockContext {
-    let input = BlockInput {
-        gas_limit: 30_000_000,
-        base_fee: 7,
-        excess_blob_gas: Some(0),
-        ..BlockInput::default()
-    };
-    BlockContext {
-        chain_id: 1,
-        number: 100,
-        timestamp: 1_000,
-        beneficiary: account(Address::with_last_byte(0xbe)),
-        randomness: B256::ZERO,
-        inputs: Inputs::default().with(KIND, input),
-    }
+    scenery::block(7)
 }
 
 fn state() -> State {

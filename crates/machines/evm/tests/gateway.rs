@@ -9,14 +9,16 @@
     reason = "a panic is how a test fails"
 )]
 
+mod scenery;
+
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, address as hex_address, keccak256};
 use alloy_sol_types::{SolCall, SolError, SolEvent, SolValue};
 use polity_evm::{
-    BlockInput, Evm, KIND, Unsigned, account, address, code_ref,
+    Evm, KIND, Unsigned, account, address, code_ref,
     gateway::{GATEWAY, IERC20, IForeign, IPolity, NATIVE, Refused},
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, Executed, Inputs, Kernel, Machines, Scratch, TransactionOutput};
+use polity_kernel::{BlockContext, Executed, Kernel, Machines, Scratch, TransactionOutput};
 use polity_testkit::{
     script::{self, Said, Step, seen, tried, word},
     state::State,
@@ -56,20 +58,7 @@ fn machines() -> Machines {
 }
 
 fn block() -> BlockContext {
-    let input = BlockInput {
-        gas_limit: 30_000_000,
-        base_fee: 0,
-        excess_blob_gas: Some(0),
-        ..BlockInput::default()
-    };
-    BlockContext {
-        chain_id: 1,
-        number: 100,
-        timestamp: 1_000,
-        beneficiary: account(Address::with_last_byte(0xbe)),
-        randomness: B256::ZERO,
-        inputs: Inputs::default().with(KIND, input),
-    }
+    scenery::block(0)
 }
 
 fn state() -> State {

@@ -2,13 +2,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a panic is how a test fails")]
 
+mod scenery;
+
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex, keccak256};
 use polity_evm::{
-    BlockInput, Evm, KIND, SessionContext, Simulated, SimulationError, Simulator, StateReader,
-    Unsigned, Waiver, account, code_ref,
+    Evm, SessionContext, Simulated, SimulationError, Simulator, StateReader, Unsigned, Waiver,
+    account, code_ref,
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, Decoded, Inputs, Machines};
+use polity_kernel::{BlockContext, Decoded, Machines};
 use polity_testkit::state::State;
 use polity_types::{AccountRecord, Status};
 use revm::{
@@ -48,20 +50,7 @@ fn machines() -> Machines {
 }
 
 fn block() -> BlockContext {
-    let input = BlockInput {
-        gas_limit: 30_000_000,
-        base_fee: BASE_FEE,
-        excess_blob_gas: Some(0),
-        ..BlockInput::default()
-    };
-    BlockContext {
-        chain_id: 1,
-        number: 100,
-        timestamp: 1_000,
-        beneficiary: account(Address::with_last_byte(0xbe)),
-        randomness: B256::ZERO,
-        inputs: Inputs::default().with(KIND, input),
-    }
+    scenery::block(BASE_FEE)
 }
 
 fn state() -> State {

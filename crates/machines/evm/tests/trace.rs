@@ -9,16 +9,17 @@
     reason = "a panic is how a test fails"
 )]
 
+mod scenery;
+
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256, keccak256};
 use alloy_sol_types::SolCall;
 use polity_evm::{
-    BlockInput, Evm, KIND, Unsigned, Waiver, account, code_ref,
+    Evm, KIND, Unsigned, Waiver, account, code_ref,
     gateway::{GATEWAY, IPolity},
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::{
-    BlockContext, Change, Decoded, Executed, Inputs, Item, Kernel, Machines, Scratch, Trace,
-    TransactionOutput,
+    BlockContext, Decoded, Executed, Item, Kernel, Machines, Scratch, Trace, TransactionOutput,
 };
 use polity_testkit::{
     state::State,
@@ -40,20 +41,7 @@ fn machines() -> Machines {
 }
 
 fn block() -> BlockContext {
-    let input = BlockInput {
-        gas_limit: 30_000_000,
-        base_fee: 7,
-        excess_blob_gas: Some(0),
-        ..BlockInput::default()
-    };
-    BlockContext {
-        chain_id: 1,
-        number: 100,
-        timestamp: 1_000,
-        beneficiary: account(BENEFICIARY),
-        randomness: B256::ZERO,
-        inputs: Inputs::default().with(KIND, input),
-    }
+    BlockContext { beneficiary: account(BENEFICIARY), ..scenery::block(7) }
 }
 
 fn at(number: u8) -> Address {
@@ -268,16 +256,7 @@ fn items(trace: &Trace, frame: usize) -> Vec<String> {
         }
         Item::Change(change) => {
             let told = &trace.changes()[change];
-            let what = match &told.change {
-                Change::Existence { after, .. } => format!("exists {after}"),
-                Change::Balance { before, after } => format!("balance {before} {after}"),
-                Change::Sequence { before, after } => format!("sequence {before} {after}"),
-                Change::Code { .. } => "code".into(),
-                Change::Slot { before, after, .. } => {
-                    format!("slot {} {}", before.as_word().unwrap(), after.as_word().unwrap())
-                }
-                Change::Cleared => "cleared".into(),
-            };
+            let what = told::words(&told.change);
             format!("{what}{}", if told.undone { "-" } else { "" })
         }
     });

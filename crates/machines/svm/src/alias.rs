@@ -8,7 +8,7 @@
 
 use crate::KIND;
 use polity_kernel::{View, ViewError};
-use polity_types::{AccountId, MachineKind};
+use polity_types::AccountId;
 use sha2::{Digest, Sha256};
 use solana_pubkey::Pubkey;
 
@@ -36,18 +36,14 @@ pub(crate) fn aliased(
     view: &dyn View,
     address: &AccountId,
 ) -> Result<Option<AccountId>, ViewError> {
-    match view.account(address)?.and_then(|record| record.code) {
-        Some(code) if code.machine == MachineKind::KERNEL => {
-            Ok(polity_kernel::alias::target(view.code(&code.hash)?.bytes()))
-        }
-        _ => Ok(None),
-    }
+    let code = view.account(address)?.and_then(|record| record.code);
+    polity_kernel::alias::resolve(view, code)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use polity_types::B256;
+    use polity_types::{B256, MachineKind};
 
     #[test]
     fn each_account_has_one_name() {

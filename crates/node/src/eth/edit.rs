@@ -5,7 +5,7 @@ use alloy_serde::JsonStorageKey;
 use polity_evm::{account, code_ref};
 use polity_kernel::{View, alias};
 use polity_state::Changes;
-use polity_types::{AccountId, AccountRecord, LocalKey, MachineKind, Value};
+use polity_types::{AccountId, AccountRecord, LocalKey, Value};
 
 use super::Ethereum;
 use crate::{
@@ -98,9 +98,7 @@ impl Ethereum {
             let mut id = account(of);
             let mut found = record(changes, view, &id)?;
             // An alias has nothing of its own.
-            if let Some(code) = found.code.filter(|code| code.machine == MachineKind::KERNEL)
-                && let Some(target) = alias::target(view.code(&code.hash)?.bytes())
-            {
+            if let Some(target) = alias::resolve(view, found.code)? {
                 id = target;
                 found = record(changes, view, &id)?;
             }

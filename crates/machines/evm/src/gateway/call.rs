@@ -2,10 +2,7 @@
 
 use super::{Answer, Visit, account_of, decode, refused};
 use crate::{executor::Executor, session::EvmSession};
-use alloc::{
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{string::String, vec::Vec};
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::{SolCall, SolError, SolValue, sol};
 use polity_kernel::{Call, Outcome};
@@ -298,7 +295,7 @@ fn cross(
 }
 
 fn stopped(reason: String) -> Answer {
-    Answer::Revert(Stopped { reason: reason.to_string() }.abi_encode().into())
+    Answer::Revert(Stopped { reason }.abi_encode().into())
 }
 
 fn words(bytes: &[u8]) -> u64 {

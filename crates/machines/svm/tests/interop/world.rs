@@ -125,15 +125,8 @@ impl World {
 
     /// Sets an account of Solana's.
     pub(crate) fn put(&mut self, address: &Pubkey, stored: &AccountSharedData) {
-        let id = account(address);
         let Stored { record, slots, code } = Stored::new(stored);
-        self.state.reset_storage(&id);
-        self.state.accounts.remove(&id);
-        self.state.accounts.extend(record.map(|record| (id, record)));
-        for (key, value) in slots {
-            self.state.set_slot(id, key, value);
-        }
-        self.state.codes.extend(code.map(|(reference, code)| (reference.hash, code)));
+        self.state.put(account(address), record, slots, code);
     }
 
     /// An account with data of a program.

@@ -1,7 +1,8 @@
 //! The kernel's implementation of the [`Ledger`].
 
+use super::Kernel;
 use crate::{
-    Halt, Host, Kernel, Ledger, LedgerError, Settled,
+    Halt, Host, Ledger, LedgerError, Settled,
     ledger::{MAX_NAME, allowance_key, holding_key, info_key, supply_key},
 };
 use alloc::format;
@@ -47,7 +48,7 @@ impl Kernel<'_> {
         }
         if asset == AssetId::NATIVE {
             let (from, to) = (self.account(from)?, self.account(to)?);
-            if !self.take(from, amount)? {
+            if !self.journal.debit(from.0, amount)? {
                 return Ok(Err(LedgerError::InsufficientBalance));
             }
             self.credit(to, amount)?;
@@ -75,7 +76,7 @@ impl Ledger for Kernel<'_> {
     }
 
     fn may_spend(&self, holder: &AccountId) -> bool {
-        self.frame().is_some_and(|frame| {
+        self.frames.last().is_some_and(|frame| {
             frame.machine == holder.machine || frame.delegated.as_ref() == Some(holder)
         })
     }
