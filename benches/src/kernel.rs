@@ -39,6 +39,10 @@ pub(crate) struct Kernel {
     /// Only the workloads whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+
+    /// Take the time of Polity alone: for a profiler.
+    #[arg(long)]
+    alone: bool,
 }
 
 /// A block for both sides.
@@ -144,14 +148,17 @@ impl Kernel {
             polity: Duration::MAX,
         };
         for _ in 0..self.turns() {
-            let mut database = pre_state.clone();
-            let transactions = bare_block.transactions();
-            let (receipts, bare) = clock::time(|| bare_block.execute(transactions, &mut database));
-            drop((receipts?, database));
+            if !self.alone {
+                let mut database = pre_state.clone();
+                let transactions = bare_block.transactions();
+                let (receipts, bare) =
+                    clock::time(|| bare_block.execute(transactions, &mut database));
+                drop((receipts?, database));
+                row.bare = row.bare.min(bare);
+            }
             let (output, polity) =
                 clock::time(|| engine.execute(&case.machines, &case.state, &case.block));
             drop(output?);
-            row.bare = row.bare.min(bare);
             row.polity = row.polity.min(polity);
         }
         table::story(&line(&row).join("  "));

@@ -42,6 +42,10 @@ pub(crate) struct Scaling {
     /// Only the workloads whose names contain this.
     #[arg(long, value_name = "TEXT", default_value = "")]
     only: String,
+
+    /// Take the time of the parallel engine alone: for a profiler.
+    #[arg(long)]
+    alone: bool,
 }
 
 #[derive(Serialize)]
@@ -111,15 +115,20 @@ impl Scaling {
             parallel.forget();
             for (Input { name, bare, machines, state, block }, row) in inputs.iter().zip(&mut rows)
             {
+                let mut run_parallel = |row: &mut Row| {
+                    row.parallel.measure(|| parallel.execute_with(machines, state, block, &()))
+                };
+                if self.alone {
+                    let (_, statistics) = run_parallel(row)?;
+                    row.executions = row.executions.min(statistics.executions);
+                    continue;
+                }
                 let mut database = bare::database(state, block.context.number)?;
                 let transactions = bare.transactions();
                 let receipts = row.revm.measure(|| bare.execute(transactions, &mut database))?;
                 drop(database);
                 let mut run_sequential = |row: &mut Row| {
                     row.sequential.measure(|| sequential.execute(machines, state, block))
-                };
-                let mut run_parallel = |row: &mut Row| {
-                    row.parallel.measure(|| parallel.execute_with(machines, state, block, &()))
                 };
                 // Whoever comes second finds the state in the caches.
                 let (expected, executed) = if turn % 2 == 0 {

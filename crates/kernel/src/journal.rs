@@ -505,20 +505,15 @@ impl Journal {
         }
     }
 
-    /// The accounts as they are now, in the order of the effects.
-    pub(crate) fn records(&self) -> impl Iterator<Item = Option<AccountRecord>> {
-        self.accounts.iter().map(AccountCell::peek)
+    /// The accounts in the order of the effects, and as they are now.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (Seen<'_>, Option<AccountRecord>)> {
+        self.accounts.iter().map(|cell| (cell.seen(), cell.peek()))
     }
 
     /// The accounts whose record changed, as they are now.
     pub(crate) fn written(&self) -> impl Iterator<Item = (&AccountId, Option<AccountRecord>)> {
         let written = self.accounts.iter().filter(|cell| cell.writes_record());
         written.map(|cell| (&cell.id, cell.peek()))
-    }
-
-    /// The accounts as the view gave them, in the order of the effects.
-    pub(crate) fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
-        self.accounts.iter().map(|cell| cell.original)
     }
 
     /// Hands out the effects; the accounts can still be looked at. Fails where the

@@ -10,7 +10,7 @@ use crate::{
 use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 use polity_types::{
     AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, Event, LocalKey,
-    MachineKind, Meter, Resources, U256, Value,
+    MachineKind, Meter, Resources, Seen, U256, Value,
 };
 
 /// The most frames of the kernel's call stack: calls from machine to machine,
@@ -44,11 +44,11 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    /// The accounts of the last transaction as they are after it, in the order
-    /// of its effects; `None` where the account does not exist. What applying
-    /// the effects to the state gives, without reading the state again.
-    pub fn records(&self) -> impl Iterator<Item = Option<AccountRecord>> {
-        self.journal.records()
+    /// The accounts of the last transaction, in the order of its effects, each with its record as
+    /// the transaction left it, `None` where it does not exist: what effects say, without a need to
+    /// unpack them or to read the state again.
+    pub fn seen(&self) -> impl Iterator<Item = (Seen<'_>, Option<AccountRecord>)> {
+        self.journal.seen()
     }
 
     /// Of these accounts those whose record changed.
@@ -70,11 +70,6 @@ impl Scratch {
             Some((_, slot)) => *slot = Some(session),
             None => self.sessions.push((machine, Some(session))),
         }
-    }
-
-    /// The same accounts as the view gave them.
-    pub fn originals(&self) -> impl Iterator<Item = Option<AccountRecord>> {
-        self.journal.originals()
     }
 }
 

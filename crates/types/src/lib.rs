@@ -16,6 +16,7 @@ mod meter;
 mod packed;
 mod receipt;
 mod state;
+mod sum;
 
 pub use account::{AccountId, MachineKind};
 pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -26,3 +27,4 @@ pub use meter::{Meter, Resources};
 pub use packed::{AccountList, PackedAccount, Packer, Reliance, Seen};
 pub use receipt::{Receipt, Status};
 pub use state::{AccountRecord, CodeRef, LocalKey, Name, Space, Value};
+pub use sum::AccountSum;

@@ -5,57 +5,41 @@
 //! others, checked and committed: a hot account once per chunk instead of once
 //! per transaction.
 
+use super::{memory::Hashes, table::Table};
 use alloc::vec::Vec;
-use core::hash::Hash;
-use hashbrown::DefaultHashBuilder;
-use indexmap::{Equivalent, IndexMap, map::Entry};
-use polity_types::{AccountEffects, AccountId, AccountRecord, Effects, LocalKey, Value};
-
-type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
+use polity_types::{AccountId, AccountRecord, AccountSum, LocalKey, Seen, SlotEffects, Value};
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Draft {
-    accounts: Table<AccountId, DraftAccount>,
-    /// By the index of the account.
-    slots: Table<(u32, LocalKey), DraftSlot>,
+    accounts: Table<DraftAccount>,
+    slots: Table<DraftSlot>,
     /// No state has these effects.
     contradictory: bool,
-    /// For [`Draft::add`]: where the accounts of the effects lie, and whether
+    /// For [`Draft::add`]: where the accounts of the effects lie, their hashes, and whether
     /// their storage had been reset before.
-    places: Vec<(u32, bool)>,
+    places: Vec<(u32, u64, bool)>,
 }
 
 /// An account in a draft.
 pub(super) struct DraftAccount {
-    /// As it was found.
-    pub(super) before: Option<AccountRecord>,
-    /// As it is now.
-    now: Option<AccountRecord>,
-    /// Relative to what was found.
-    pub(super) effects: AccountEffects,
-    /// Whether it was found as it is in the state before the block.
-    pub(super) from_base: bool,
+    pub(super) id: AccountId,
+    pub(super) sum: AccountSum,
+    /// Whether what was found may be no transaction's result in the end.
+    pub(super) guessed: bool,
 }
 
 /// A slot in a draft.
 pub(super) struct DraftSlot {
+    /// The place of its account.
+    account: u32,
+    pub(super) key: LocalKey,
     /// The value that was found, where it was relied on.
     pub(super) read: Option<Value>,
     /// The value now, where it was written.
     pub(super) write: Option<Value>,
-    /// Whether it was found as it is in the state before the block.
-    pub(super) from_base: bool,
-}
-
-/// A key of [`Draft::slots`] that is only looked for.
-#[derive(Hash)]
-struct Wanted<'k>(u32, &'k LocalKey);
-
-impl Equivalent<(u32, LocalKey)> for Wanted<'_> {
-    fn equivalent(&self, (account, key): &(u32, LocalKey)) -> bool {
-        self.0 == *account && self.1 == key
-    }
+    /// Whether what was found may be no transaction's result in the end.
+    pub(super) guessed: bool,
 }
 
 impl Draft {
@@ -66,79 +50,89 @@ impl Draft {
         self.contradictory = false;
     }
 
-    /// The account as it is now, if any transaction looked at it.
-    pub(super) fn account(&self, id: &AccountId) -> Option<Option<AccountRecord>> {
-        self.accounts.get(id).map(|account| account.now)
+    fn place(&self, hash: u64, id: &AccountId) -> Option<u32> {
+        self.accounts.find(hash, |account| account.id == *id)
     }
 
-    /// The slot's value now, if it follows from what the transactions did.
-    pub(super) fn slot(&self, id: &AccountId, key: &LocalKey) -> Option<Value> {
-        let (place, _, account) = self.accounts.get_full(id)?;
-        let slot = self.slots.get(&Wanted(u32::try_from(place).ok()?, key));
+    /// The account with this hash as it is now, if any transaction looked at it.
+    pub(super) fn account(&self, hash: u64, id: &AccountId) -> Option<Option<AccountRecord>> {
+        let (_, account) = self.accounts.get(self.place(hash, id)?)?;
+        Some(account.sum.now().copied())
+    }
+
+    /// The slot's value now, if it follows from what the transactions did; the hashes are those
+    /// of the account and of the slot.
+    pub(super) fn slot(
+        &self,
+        (of_account, of_slot): (u64, u64),
+        id: &AccountId,
+        key: &LocalKey,
+    ) -> Option<Value> {
+        let place = self.place(of_account, id)?;
+        let slot = self.slots.find(of_slot, |slot| slot.account == place && slot.key == *key);
+        let slot = slot.and_then(|slot| self.slots.get(slot)).map(|(_, slot)| slot);
         if let Some(write) = slot.and_then(|slot| slot.write.as_ref()) {
             return Some(write.clone());
         }
-        if account.effects.storage_reset {
+        if self.accounts.get(place).is_some_and(|(_, account)| account.sum.resets_storage()) {
             return Some(Value::Empty);
         }
         slot.and_then(|slot| slot.read.clone())
     }
 
-    /// Adds the effects of the next transaction. `records` gives the accounts of
-    /// the effects as it found them and as it left them; `from_base` tells
-    /// whether all that the draft did not have was found in the state before the
-    /// block.
-    pub(super) fn add(
+    /// Adds what the next transaction relied on and changed: the accounts of its effects, each
+    /// with its record afterwards, and its slots. `guessed` tells whether anything that the draft
+    /// did not have may be no transaction's result in the end.
+    pub(super) fn add<'s>(
         &mut self,
-        effects: &Effects,
-        records: impl Iterator<Item = (Option<AccountRecord>, Option<AccountRecord>)>,
-        from_base: bool,
+        hashes: &Hashes,
+        seen: impl Iterator<Item = (Seen<'s>, Option<AccountRecord>)>,
+        slots: &[SlotEffects],
+        guessed: bool,
     ) {
         self.places.clear();
-        for (next, (before, after)) in effects.accounts.iter().zip(records) {
-            let entry = self.accounts.entry(next.account);
-            let place = u32::try_from(entry.index()).unwrap_or(u32::MAX);
-            let is_reset = next.storage_reset;
-            let was_reset = match entry {
-                Entry::Vacant(entry) => {
-                    let account = DraftAccount { before, now: after, effects: next, from_base };
-                    entry.insert(account);
-                    false
+        for (seen, after) in seen {
+            let id = seen.account;
+            let hash = hashes.account(id);
+            let mut was_reset = false;
+            let place = match self.place(hash, id) {
+                None => {
+                    let sum = AccountSum::new(&seen, after);
+                    self.accounts.push(hash, DraftAccount { id: *id, sum, guessed })
                 }
-                Entry::Occupied(entry) => {
-                    let account = entry.into_mut();
-                    let was_reset = account.effects.storage_reset;
-                    // A sender's sequence number may have been presumed.
-                    let sequence = account.now.unwrap_or_default().sequence;
-                    self.contradictory |= next.sequence_read.is_some_and(|read| read != sequence);
-                    let sum = account.effects.then(&next, account.before.as_ref(), after.as_ref());
-                    self.contradictory |= sum.is_none();
-                    account.now = after;
-                    was_reset
+                Some(place) => {
+                    if let Some(account) = self.accounts.get_mut(place) {
+                        was_reset = account.sum.resets_storage();
+                        self.contradictory |= account.sum.add(&seen, after).is_none();
+                    }
+                    place
                 }
             };
-            if is_reset {
-                let slots = self.slots.iter_mut().filter(|((account, _), _)| *account == place);
-                slots.for_each(|(_, slot)| slot.write = Some(Value::Empty));
+            if seen.reset {
+                let slots = self.slots.iter_mut().filter(|slot| slot.account == place);
+                slots.for_each(|slot| slot.write = Some(Value::Empty));
             }
-            self.places.push((place, was_reset));
+            self.places.push((place, hash, was_reset));
         }
-        for slot in &effects.slots {
-            let Some((account, was_reset)) = self.places.get(slot.account as usize) else {
+        for slot in slots {
+            let Some((account, hash, was_reset)) = self.places.get(slot.account as usize).copied()
+            else {
                 self.contradictory = true;
                 continue;
             };
-            let read = || if *was_reset { None } else { slot.read.clone() };
-            match self.slots.entry((*account, slot.key.clone())) {
-                Entry::Vacant(entry) => {
-                    let (read, write) = (read(), slot.write.clone());
-                    entry.insert(DraftSlot { read, write, from_base });
+            let read = || if was_reset { None } else { slot.read.clone() };
+            let hash = hashes.slot(hash, &slot.key);
+            let is = |known: &DraftSlot| known.account == account && known.key == slot.key;
+            match self.slots.find(hash, is) {
+                None => {
+                    let (key, read, write) = (slot.key.clone(), read(), slot.write.clone());
+                    self.slots.push(hash, DraftSlot { account, key, read, write, guessed });
                 }
-                Entry::Occupied(entry) => {
-                    let known = entry.into_mut();
+                Some(place) => {
+                    let Some(known) = self.slots.get_mut(place) else { continue };
                     if known.write.is_none() && known.read.is_none() {
                         known.read = read();
-                        known.from_base = from_base;
+                        known.guessed = guessed;
                     }
                     if let Some(write) = &slot.write {
                         known.write = Some(write.clone());
@@ -153,15 +147,16 @@ impl Draft {
         !self.contradictory
     }
 
-    pub(super) fn accounts(&self) -> impl Iterator<Item = &DraftAccount> {
-        self.accounts.values()
+    /// The accounts with their hashes.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &(u64, DraftAccount)> {
+        self.accounts.iter()
     }
 
-    /// The slots with the account that each belongs to.
-    pub(super) fn slots(&self) -> impl Iterator<Item = (&AccountId, &LocalKey, &DraftSlot)> {
-        self.slots.iter().filter_map(|((account, key), slot)| {
-            let (id, _) = self.accounts.get_index(*account as usize)?;
-            Some((id, key, slot))
+    /// The slots with their hashes and the account that each belongs to.
+    pub(super) fn slots(&self) -> impl Iterator<Item = (u64, &AccountId, &DraftSlot)> {
+        self.slots.iter().filter_map(|(hash, slot)| {
+            let (_, account) = self.accounts.get(slot.account)?;
+            Some((*hash, &account.id, slot))
         })
     }
 }

@@ -5,17 +5,27 @@
 //! chunks left, and what those that ran ahead changed, in order. A chunk in its
 //! turn sees what is committed, for everything before it is; one that runs ahead
 //! also sees the changes before its place.
+//!
+//! Most cells of a block are written by one chunk and looked at by no other, and
+//! looking for them in tables that no cache holds is what costs most. So every
+//! hash has [`Marks`], a few bytes that tell of whole tables of cells when a cell
+//! with that hash was written last: who finds no mark asks the state before the
+//! block, and what a chunk found holds as long as there is no new mark.
 
-use super::draft::Draft;
+use super::{
+    draft::{Draft, DraftAccount},
+    marks::Marks,
+};
 use crate::Overlay;
 use alloc::{sync::Arc, vec::Vec};
-use core::hash::{BuildHasher, Hash};
-use core::sync::atomic::{AtomicBool, Ordering};
-use hashbrown::{DefaultHashBuilder, HashMap};
-use indexmap::{Equivalent, IndexMap};
+use core::{
+    hash::BuildHasher,
+    sync::atomic::{AtomicBool, Ordering},
+};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use polity_kernel::{Code, Decoded, View, ViewError};
 use polity_types::{
-    AccountEffects, AccountId, AccountRecord, B256, CodeRef, Delta, Effects, LocalKey, Value,
+    AccountId, AccountRecord, AccountSum, B256, CodeRef, Delta, Effects, LocalKey, Value,
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,8 +35,6 @@ const SHARDS: usize = 128;
 /// Tables above this capacity are given back after a block: clearing them
 /// would cost every later block.
 const KEEP: usize = 4096;
-
-type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
 
 /// The memory of one block. As a [`View`], it is the state that the committed
 /// chunks left.
@@ -43,65 +51,64 @@ pub(super) struct Memory<'b> {
 
 /// The tables of a memory, kept from block to block.
 pub(super) struct Shards {
-    hasher: DefaultHashBuilder,
-    accounts: Vec<Mutex<Table<AccountId, AccountVersions>>>,
-    slots: Vec<Mutex<Table<SlotName, SlotVersions>>>,
+    pub(super) hashes: Hashes,
+    marks: Marks,
+    accounts: Vec<Mutex<Shard<Account, PendingAccount>>>,
+    slots: Vec<Mutex<Shard<Slot, PendingSlot>>>,
 }
 
-impl Shards {
-    pub(super) fn new() -> Self {
-        Self {
-            hasher: DefaultHashBuilder::default(),
-            accounts: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            slots: (0..SHARDS).map(|_| Mutex::default()).collect(),
-        }
+/// The hashes by which cells are found.
+#[derive(Default)]
+pub(super) struct Hashes(DefaultHashBuilder);
+
+impl Hashes {
+    pub(super) fn account(&self, id: &AccountId) -> u64 {
+        self.0.hash_one(id)
     }
 
+    /// Of a slot, given its account's hash.
+    pub(super) fn slot(&self, account: u64, key: &LocalKey) -> u64 {
+        self.0.hash_one((account, key))
+    }
+}
+
+/// What the committed chunks left, and what those that ran ahead changed.
+struct Shard<C, P> {
+    committed: HashTable<C>,
+    pending: HashTable<P>,
+}
+
+impl<C, P> Default for Shard<C, P> {
+    fn default() -> Self {
+        Self { committed: HashTable::new(), pending: HashTable::new() }
+    }
+}
+
+impl<C, P> Shard<C, P> {
     fn clear(&mut self) {
-        fn empty<K, V>(table: &mut Table<K, V>) {
-            if table.capacity() > KEEP {
-                *table = Table::default();
-            } else {
-                table.clear();
-            }
+        if self.committed.capacity() > KEEP {
+            self.committed = HashTable::new();
+        } else {
+            self.committed.clear();
         }
-        for shard in &mut self.accounts {
-            empty(shard.get_mut().unwrap_or_else(PoisonError::into_inner));
-        }
-        for shard in &mut self.slots {
-            empty(shard.get_mut().unwrap_or_else(PoisonError::into_inner));
-        }
+        self.pending.clear();
     }
 }
 
-#[derive(PartialEq, Eq, Hash)]
-struct SlotName {
-    account: AccountId,
-    key: LocalKey,
-}
-
-/// A [`SlotName`] that is only looked for.
-#[derive(Clone, Copy, Hash)]
-struct Wanted<'k> {
-    account: &'k AccountId,
-    key: &'k LocalKey,
-}
-
-impl Equivalent<SlotName> for Wanted<'_> {
-    fn equivalent(&self, name: &SlotName) -> bool {
-        *self.account == name.account && *self.key == name.key
-    }
-}
-
-struct AccountVersions {
-    /// After the committed chunks.
-    committed: Option<AccountRecord>,
-    /// Whether that differs from the state before the block.
-    written: bool,
-    /// The last committed chunk that reset the storage.
+/// An account after the committed chunks.
+struct Account {
+    hash: u64,
+    id: AccountId,
+    record: Option<AccountRecord>,
+    /// The last chunk that reset the storage.
     reset: Option<u32>,
-    /// Changes by those that ran ahead, ascending.
-    pending: Vec<(u32, Change)>,
+}
+
+/// Changes of an account by those that ran ahead, ascending.
+struct PendingAccount {
+    hash: u64,
+    id: AccountId,
+    changes: Vec<(u32, Change)>,
 }
 
 /// What a chunk changed in an account's cells.
@@ -115,12 +122,42 @@ struct Change {
     stale: bool,
 }
 
-#[derive(Default)]
-struct SlotVersions {
-    /// The last committed write; without one the base has the value.
-    committed: Option<(u32, Value)>,
-    /// Writes by those that ran ahead, ascending, and whether they are guesses.
-    pending: Vec<(u32, Value, bool)>,
+/// A slot after the last committed chunk that wrote it.
+struct Slot {
+    hash: u64,
+    id: AccountId,
+    key: LocalKey,
+    place: u32,
+    value: Value,
+}
+
+/// Writes to a slot by those that ran ahead, ascending, and whether they are guesses.
+struct PendingSlot {
+    hash: u64,
+    id: AccountId,
+    key: LocalKey,
+    writes: Vec<(u32, Value, bool)>,
+}
+
+impl Shards {
+    pub(super) fn new() -> Self {
+        Self {
+            hashes: Hashes::default(),
+            marks: Marks::new(),
+            accounts: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            slots: (0..SHARDS).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    fn clear(&mut self, places: u32) {
+        self.marks.begin(places);
+        for shard in &mut self.accounts {
+            shard.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+        for shard in &mut self.slots {
+            shard.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
+        }
+    }
 }
 
 /// Puts an entry where it belongs; mostly that is the end.
@@ -130,13 +167,13 @@ fn insert<T>(entries: &mut Vec<T>, place: u32, of: impl Fn(&T) -> u32, entry: T)
 }
 
 impl Change {
-    fn of(effects: &AccountEffects) -> Self {
+    fn of(sum: &AccountSum) -> Self {
         Self {
-            delta: effects.balance_delta,
-            existence: effects.existence_write,
-            sequence: effects.sequence_write,
-            code: effects.code_write,
-            reset: effects.storage_reset,
+            delta: sum.delta(),
+            existence: sum.existence_write(),
+            sequence: sum.sequence_write(),
+            code: sum.code_write(),
+            reset: sum.resets_storage(),
             stale: false,
         }
     }
@@ -144,66 +181,31 @@ impl Change {
     const fn is_delta(&self) -> bool {
         self.existence.is_none() && self.sequence.is_none() && self.code.is_none() && !self.reset
     }
-}
 
-impl AccountVersions {
-    const fn new(base: Option<AccountRecord>) -> Self {
-        Self { committed: base, written: false, reset: None, pending: Vec::new() }
-    }
-
-    fn withdraw(&mut self, place: u32) {
-        self.pending.retain(|(writer, _)| *writer != place);
-    }
-
-    fn commit(&mut self, record: Option<AccountRecord>, place: u32) {
-        self.withdraw(place);
-        self.committed = record;
-        self.written = true;
-    }
-
-    /// The record as a chunk that runs ahead presumes it, and whether that is
-    /// the record before the block.
-    fn guess(&self, place: u32) -> Result<Found<Option<AccountRecord>>, ViewError> {
-        let mut before = self.pending.iter().take_while(|(writer, _)| *writer < place).peekable();
-        if before.peek().is_none() {
-            return Ok(Found { value: self.committed, in_base: !self.written });
-        }
-        let mut record = self.committed.unwrap_or_default();
-        let mut exists = self.committed.is_some();
-        for (writer, change) in before {
-            if change.stale {
-                return Err(ViewError::NotReady(*writer));
-            }
-            let amount = change.delta.magnitude();
-            record.balance = match change.delta.is_negative() {
-                true => record.balance.saturating_sub(amount),
-                false => record.balance.saturating_add(amount),
-            };
-            record.sequence = change.sequence.unwrap_or(record.sequence);
-            record.code = change.code.unwrap_or(record.code);
-            exists = change.existence.unwrap_or(exists || !record.is_empty());
-        }
-        let exists = exists || !record.is_empty();
-        Ok(Found { value: exists.then_some(record), in_base: false })
+    fn apply(&self, record: Option<AccountRecord>) -> Option<AccountRecord> {
+        let mut cells = record.unwrap_or_default();
+        let amount = self.delta.magnitude();
+        cells.balance = match self.delta.is_negative() {
+            true => cells.balance.saturating_sub(amount),
+            false => cells.balance.saturating_add(amount),
+        };
+        cells.sequence = self.sequence.unwrap_or(cells.sequence);
+        cells.code = self.code.unwrap_or(cells.code);
+        let exists = self.existence.unwrap_or(record.is_some() || !cells.is_empty());
+        exists.then_some(cells)
     }
 }
 
-impl SlotVersions {
-    fn withdraw(&mut self, place: u32) {
-        self.pending.retain(|(writer, ..)| *writer != place);
-    }
-
-    fn commit(&mut self, value: &Value, place: u32) {
-        self.withdraw(place);
-        self.committed = Some((place, value.clone()));
-    }
-}
-
-/// A value, and where it is from.
+/// A value, and whether its transaction may still run again.
 pub(super) struct Found<T> {
     value: T,
-    /// Whether it is that of the state before the block.
-    in_base: bool,
+    guessed: bool,
+}
+
+impl<T> Found<T> {
+    const fn settled(value: T) -> Self {
+        Self { value, guessed: false }
+    }
 }
 
 /// Locks, also after a panic.
@@ -212,10 +214,16 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn shard<T>(shards: &[Mutex<T>], hash: u64) -> Result<MutexGuard<'_, T>, ViewError> {
+    // The lowest and the highest bits are the table's own.
+    let at = (hash >> 40) as usize % SHARDS;
+    shards.get(at).map(lock).ok_or_else(|| ViewError::Store("no such shard".into()))
+}
+
 impl<'b> Memory<'b> {
-    /// An empty memory over the state before the first transaction.
-    pub(super) fn new(base: &'b dyn View, shards: &'b mut Shards) -> Self {
-        shards.clear();
+    /// An empty memory over the state before the first of so many transactions.
+    pub(super) fn new(base: &'b dyn View, shards: &'b mut Shards, transactions: u32) -> Self {
+        shards.clear(transactions);
         Self {
             base,
             shards,
@@ -225,138 +233,185 @@ impl<'b> Memory<'b> {
         }
     }
 
-    fn shard<'s, K: Hash, T>(
-        &self,
-        shards: &'s [Mutex<T>],
-        key: &K,
-    ) -> Result<MutexGuard<'s, T>, ViewError> {
-        let at = self.shards.hasher.hash_one(key) as usize % SHARDS;
-        shards.get(at).map(lock).ok_or_else(|| ViewError::Store("no such shard".into()))
+    pub(super) const fn hashes(&self) -> &Hashes {
+        &self.shards.hashes
     }
 
     fn accounts(
         &self,
-        id: &AccountId,
-    ) -> Result<MutexGuard<'_, Table<AccountId, AccountVersions>>, ViewError> {
-        self.shard(&self.shards.accounts, id)
+        hash: u64,
+    ) -> Result<MutexGuard<'_, Shard<Account, PendingAccount>>, ViewError> {
+        shard(&self.shards.accounts, hash)
     }
 
-    fn slots(
-        &self,
-        name: Wanted<'_>,
-    ) -> Result<MutexGuard<'_, Table<SlotName, SlotVersions>>, ViewError> {
-        self.shard(&self.shards.slots, &name)
+    fn slots(&self, hash: u64) -> Result<MutexGuard<'_, Shard<Slot, PendingSlot>>, ViewError> {
+        shard(&self.shards.slots, hash)
     }
 
-    /// Runs `with` on the versions of an account; `base` is its record before
-    /// the block, where that is known.
-    fn versions<T>(
-        &self,
-        id: &AccountId,
-        base: Option<Option<AccountRecord>>,
-        with: impl FnOnce(&mut AccountVersions) -> T,
-    ) -> Result<T, ViewError> {
-        let mut shard = self.accounts(id)?;
-        let base = match base {
-            Some(base) => base,
-            None => {
-                if let Some(versions) = shard.get_mut(id) {
-                    return Ok(with(versions));
-                }
-                // The base may be slow: others shall not wait for it.
-                drop(shard);
-                let base = self.base.account(id)?;
-                shard = self.accounts(id)?;
-                base
-            }
-        };
-        Ok(with(shard.entry(*id).or_insert_with(|| AccountVersions::new(base))))
+    /// Notes that a storage was reset: what was found in a slot may then be gone
+    /// without a mark on the slot.
+    fn note_reset(&self) {
+        self.has_resets.store(true, Ordering::Release);
     }
 
-    /// The last chunk whose reset of the account's storage is to be seen.
-    fn reset_before(&self, id: &AccountId, from: Place) -> Result<Option<u32>, ViewError> {
-        if !self.has_resets.load(Ordering::Acquire) {
-            return Ok(None);
+    fn has_resets(&self) -> bool {
+        self.has_resets.load(Ordering::Acquire)
+    }
+
+    /// The last chunk whose reset of the account's storage is to be seen, and
+    /// whether it may run again.
+    fn reset_before(&self, id: &AccountId, from: Place) -> Result<Found<Option<u32>>, ViewError> {
+        if !self.has_resets() {
+            return Ok(Found::settled(None));
         }
-        let shard = self.accounts(id)?;
-        let Some(versions) = shard.get(id) else { return Ok(None) };
-        if let Place::Ahead(place) = from {
-            for (writer, change) in versions.pending.iter().rev() {
+        let hash = self.hashes().account(id);
+        let shard = self.accounts(hash)?;
+        if let Place::Ahead(place) = from
+            && let Some(pending) = shard.pending.find(hash, |pending| pending.id == *id)
+        {
+            for (writer, change) in pending.changes.iter().rev() {
                 if *writer < place && change.reset {
                     return if change.stale {
                         Err(ViewError::NotReady(*writer))
                     } else {
-                        Ok(Some(*writer))
+                        Ok(Found { value: Some(*writer), guessed: true })
                     };
                 }
             }
         }
-        Ok(versions.reset)
+        let committed = shard.committed.find(hash, |account| account.id == *id);
+        Ok(Found::settled(committed.and_then(|account| account.reset)))
     }
 
     fn record(
         &self,
+        hash: u64,
         id: &AccountId,
         from: Place,
     ) -> Result<Found<Option<AccountRecord>>, ViewError> {
-        if let Some(versions) = self.accounts(id)?.get(id) {
-            return match from {
-                Place::Turn => Ok(Found { value: versions.committed, in_base: !versions.written }),
-                Place::Ahead(place) => versions.guess(place),
-            };
+        if !self.shards.marks.is_marked(hash) {
+            return Ok(Found::settled(self.base.account(id)?));
         }
-        Ok(Found { value: self.base.account(id)?, in_base: true })
+        let shard = self.accounts(hash)?;
+        let committed = shard.committed.find(hash, |account| account.id == *id);
+        let committed = committed.map(|account| account.record);
+        let pending = match from {
+            Place::Turn => None,
+            Place::Ahead(place) => {
+                let pending = shard.pending.find(hash, |pending| pending.id == *id);
+                pending.map(|pending| (place, pending))
+            }
+        };
+        let before = pending.into_iter().flat_map(|(place, pending)| {
+            pending.changes.iter().take_while(move |(writer, _)| *writer < place)
+        });
+        let mut before = before.peekable();
+        if before.peek().is_none() {
+            drop(before);
+            drop(shard);
+            // The base may be slow: others shall not wait for it.
+            let record = committed.map_or_else(|| self.base.account(id), Ok)?;
+            return Ok(Found::settled(record));
+        }
+        if let Some((writer, _)) = before.clone().find(|(_, change)| change.stale) {
+            return Err(ViewError::NotReady(*writer));
+        }
+        let Some(mut record) = committed else {
+            drop(before);
+            drop(shard);
+            return self.guess(hash, id, self.base.account(id)?, from);
+        };
+        for (_, change) in before {
+            record = change.apply(record);
+        }
+        Ok(Found { value: record, guessed: true })
+    }
+
+    /// The record as a chunk that runs ahead presumes it, given that before the
+    /// block, which no chunk had changed when that was read.
+    fn guess(
+        &self,
+        hash: u64,
+        id: &AccountId,
+        base: Option<AccountRecord>,
+        from: Place,
+    ) -> Result<Found<Option<AccountRecord>>, ViewError> {
+        let shard = self.accounts(hash)?;
+        let committed = shard.committed.find(hash, |account| account.id == *id);
+        let mut record = committed.map_or(base, |account| account.record);
+        if let Place::Ahead(place) = from
+            && let Some(pending) = shard.pending.find(hash, |pending| pending.id == *id)
+        {
+            for (writer, change) in pending.changes.iter().filter(|(writer, _)| *writer < place) {
+                if change.stale {
+                    return Err(ViewError::NotReady(*writer));
+                }
+                record = change.apply(record);
+            }
+        }
+        Ok(Found { value: record, guessed: true })
     }
 
     fn slot(
         &self,
-        account: &AccountId,
+        hash: u64,
+        id: &AccountId,
         key: &LocalKey,
         from: Place,
     ) -> Result<Found<Value>, ViewError> {
-        let reset = self.reset_before(account, from)?;
-        let name = Wanted { account, key };
-        let shard = self.slots(name)?;
-        let versions = shard.get(&name);
-        let last = match from {
+        let reset = self.reset_before(id, from)?;
+        if reset.value.is_none() && !self.shards.marks.is_marked(hash) {
+            return Ok(Found::settled(self.base.slot(id, key)?));
+        }
+        let shard = self.slots(hash)?;
+        let pending = match from {
             Place::Turn => None,
-            Place::Ahead(place) => versions.and_then(|versions| {
-                versions.pending.iter().rev().find(|(writer, ..)| *writer < place)
-            }),
+            Place::Ahead(place) => {
+                shard.pending.find(hash, is_pending(id, key)).and_then(|pending| {
+                    pending.writes.iter().rev().find(|(writer, ..)| *writer < place)
+                })
+            }
         };
-        let committed = versions.and_then(|versions| versions.committed.as_ref());
-        let last = match (last, committed) {
+        let is = |slot: &Slot| slot.id == *id && slot.key == *key;
+        let last = match (pending, shard.committed.find(hash, is)) {
             (Some((writer, _, true)), _) => return Err(ViewError::NotReady(*writer)),
-            (Some((writer, value, false)), _) => Some((*writer, value)),
-            (None, Some((writer, value))) => Some((*writer, value)),
+            (Some((writer, value, false)), _) => Some((*writer, value, true)),
+            (None, Some(slot)) => Some((slot.place, &slot.value, false)),
             (None, None) => None,
         };
         // A write of the chunk that reset the storage came after it.
-        if reset > last.map(|(writer, _)| writer) {
-            return Ok(Found { value: Value::Empty, in_base: false });
+        if reset.value > last.map(|(writer, ..)| writer) {
+            return Ok(Found { value: Value::Empty, guessed: reset.guessed });
         }
-        if let Some((_, value)) = last {
-            return Ok(Found { value: value.clone(), in_base: false });
+        if let Some((_, value, guessed)) = last {
+            return Ok(Found { value: value.clone(), guessed: guessed || reset.guessed });
         }
         drop(shard);
-        Ok(Found { value: self.base.slot(account, key)?, in_base: true })
+        Ok(Found::settled(self.base.slot(id, key)?))
     }
 
     /// Whether a chunk that ran with these effects would run the same on what is
-    /// committed.
-    pub(super) fn holds(&self, draft: &Draft) -> Result<bool, ViewError> {
-        for account in draft.accounts() {
-            let found = self.record(&account.effects.account, Place::Turn)?;
+    /// committed. `since` is the place from which on nothing had been committed
+    /// when it began.
+    pub(super) fn holds(&self, draft: &Draft, since: u32) -> Result<bool, ViewError> {
+        let marks = &self.shards.marks;
+        for (hash, account) in draft.accounts() {
             // What it was found as, it still is.
-            let unchanged = account.from_base && found.in_base;
-            if !unchanged && !account.effects.holds(found.value.as_ref()) {
+            if !account.guessed && !marks.is_committed_since(*hash, since) {
+                continue;
+            }
+            let found = self.record(*hash, &account.id, Place::Turn)?;
+            if !account.sum.holds(found.value.as_ref()) {
                 return Ok(false);
             }
         }
-        for (account, key, slot) in draft.slots() {
+        let has_resets = self.has_resets();
+        for (hash, id, slot) in draft.slots() {
             let Some(read) = &slot.read else { continue };
-            let found = self.slot(account, key, Place::Turn)?;
-            if !(slot.from_base && found.in_base) && found.value != *read {
+            if !slot.guessed && !has_resets && !marks.is_committed_since(hash, since) {
+                continue;
+            }
+            if self.slot(hash, id, &slot.key, Place::Turn)?.value != *read {
                 return Ok(false);
             }
         }
@@ -365,57 +420,119 @@ impl<'b> Memory<'b> {
 
     /// Shows the writes of a chunk that ran ahead to those behind it.
     pub(super) fn publish(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
-        self.each_written(draft, |versions, effects| {
-            if effects.storage_reset {
-                self.has_resets.store(true, Ordering::Release);
+        for (hash, account) in shown(draft) {
+            if account.sum.resets_storage() {
+                self.note_reset();
             }
-            let change = (place, Change::of(effects));
-            insert(&mut versions.pending, place, |(writer, _)| *writer, change);
-        })?;
-        self.each_write(draft, |versions, value| {
-            let entry = (place, value.clone(), false);
-            insert(&mut versions.pending, place, |(writer, ..)| *writer, entry);
-        })
+            let change = (place, Change::of(&account.sum));
+            let mut shard = self.accounts(*hash)?;
+            let is = |pending: &PendingAccount| pending.id == account.id;
+            match shard.pending.find_mut(*hash, is) {
+                Some(pending) => {
+                    insert(&mut pending.changes, place, |(writer, _)| *writer, change);
+                }
+                None => {
+                    let (hash, id) = (*hash, account.id);
+                    let pending = PendingAccount { hash, id, changes: alloc::vec![change] };
+                    shard.pending.insert_unique(hash, pending, |pending| pending.hash);
+                }
+            }
+            self.shards.marks.show(*hash, place);
+        }
+        for (hash, id, slot) in draft.slots() {
+            let Some(value) = &slot.write else { continue };
+            let write = (place, value.clone(), false);
+            let mut shard = self.slots(hash)?;
+            match shard.pending.find_mut(hash, is_pending(id, &slot.key)) {
+                Some(pending) => {
+                    insert(&mut pending.writes, place, |(writer, ..)| *writer, write);
+                }
+                None => {
+                    let (id, key) = (*id, slot.key.clone());
+                    let pending = PendingSlot { hash, id, key, writes: alloc::vec![write] };
+                    shard.pending.insert_unique(hash, pending, |pending| pending.hash);
+                }
+            }
+            self.shards.marks.show(hash, place);
+        }
+        Ok(())
     }
 
     /// Takes back what [`Memory::publish`] showed.
     pub(super) fn withdraw(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
-        self.each_written(draft, |versions, _| versions.withdraw(place))?;
-        self.each_write(draft, |versions, _| versions.withdraw(place))
+        for (hash, account) in shown(draft) {
+            let pending = &mut self.accounts(*hash)?.pending;
+            withdraw(
+                pending,
+                *hash,
+                |pending| pending.id == account.id,
+                |pending| {
+                    pending.changes.retain(|(writer, _)| *writer != place);
+                    pending.changes.is_empty()
+                },
+            );
+        }
+        for (hash, id, slot) in draft.slots().filter(|(_, _, slot)| slot.write.is_some()) {
+            let pending = &mut self.slots(hash)?.pending;
+            withdraw(pending, hash, is_pending(id, &slot.key), |pending| {
+                pending.writes.retain(|(writer, ..)| *writer != place);
+                pending.writes.is_empty()
+            });
+        }
+        Ok(())
     }
 
     /// Marks what was published as a guess: its chunk will run again.
     pub(super) fn mark_stale(&self, draft: &Draft, place: u32) -> Result<(), ViewError> {
-        self.each_written(draft, |versions, _| {
-            for (writer, change) in &mut versions.pending {
+        for (hash, account) in shown(draft) {
+            let mut shard = self.accounts(*hash)?;
+            let pending = shard.pending.find_mut(*hash, |pending| pending.id == account.id);
+            for (writer, change) in pending.into_iter().flat_map(|pending| &mut pending.changes) {
                 change.stale |= *writer == place && !change.is_delta();
             }
-        })?;
-        self.each_write(draft, |versions, _| {
-            for (writer, _, stale) in &mut versions.pending {
+        }
+        for (hash, id, slot) in draft.slots().filter(|(_, _, slot)| slot.write.is_some()) {
+            let mut shard = self.slots(hash)?;
+            let pending = shard.pending.find_mut(hash, is_pending(id, &slot.key));
+            for (writer, _, stale) in pending.into_iter().flat_map(|pending| &mut pending.writes) {
                 *stale |= *writer == place;
             }
-        })
+        }
+        Ok(())
     }
 
     /// Makes what a chunk changed part of the committed state. Everything before
-    /// `place` has been committed, and the chunk's effects hold.
+    /// `place` has been committed, and the chunk's effects hold; `since` is as in
+    /// [`Memory::holds`].
     ///
     /// Gives the account whose balance the change does not fit, if there is
     /// one: the effects are then not of this state.
-    pub(super) fn commit(&self, draft: &Draft, place: u32) -> Result<Option<AccountId>, ViewError> {
+    pub(super) fn commit(
+        &self,
+        draft: &Draft,
+        since: u32,
+        place: u32,
+    ) -> Result<Option<AccountId>, ViewError> {
         let mut misfit = None;
-        self.each_written(draft, |versions, effects| {
-            match effects.apply(versions.committed) {
-                Some(record) => versions.commit(record, place),
-                None => misfit = Some(effects.account),
-            }
-            if effects.storage_reset {
-                self.has_resets.store(true, Ordering::Release);
-                versions.reset = Some(place);
-            }
-        })?;
-        self.each_write(draft, |versions, value| versions.commit(value, place))?;
+        for (hash, account) in draft.accounts().filter(|(_, account)| account.sum.writes()) {
+            let unchanged = !account.guessed && !self.shards.marks.is_committed_since(*hash, since);
+            let record = if unchanged {
+                account.sum.now().copied()
+            } else {
+                let found = self.record(*hash, &account.id, Place::Turn)?;
+                let Some(record) = account.sum.apply(found.value) else {
+                    misfit = Some(account.id);
+                    continue;
+                };
+                record
+            };
+            let reset = account.sum.resets_storage().then_some(place);
+            self.commit_account(*hash, account.id, record, reset, place)?;
+        }
+        for (hash, id, slot) in draft.slots() {
+            let Some(value) = &slot.write else { continue };
+            self.commit_slot(hash, id, &slot.key, value, place)?;
+        }
         Ok(misfit)
     }
 
@@ -423,21 +540,83 @@ impl<'b> Memory<'b> {
     /// turn it is, the committed state.
     pub(super) fn commit_state(&self, state: &Overlay<'_>, place: u32) -> Result<(), ViewError> {
         for (id, record) in state.records() {
-            // What was there before is of no use any more.
-            self.versions(id, Some(None), |versions| versions.commit(record.copied(), place))?;
+            self.commit_account(self.hashes().account(id), *id, record.copied(), None, place)?;
         }
         for (id, reset, slots) in state.storages() {
+            let hash = self.hashes().account(id);
             if reset {
-                self.has_resets.store(true, Ordering::Release);
-                self.versions(id, None, |versions| versions.reset = Some(place))?;
+                let record = self.record(hash, id, Place::Turn)?.value;
+                self.commit_account(hash, *id, record, Some(place), place)?;
             }
             for (key, value) in slots {
-                self.slot_versions(id, key, |versions| versions.commit(value, place))?;
+                self.commit_slot(self.hashes().slot(hash, key), id, key, value, place)?;
             }
         }
         for (hash, code) in state.codes() {
             self.add_code(*hash, || code.clone());
         }
+        Ok(())
+    }
+
+    fn commit_account(
+        &self,
+        hash: u64,
+        id: AccountId,
+        record: Option<AccountRecord>,
+        reset: Option<u32>,
+        place: u32,
+    ) -> Result<(), ViewError> {
+        if reset.is_some() {
+            self.note_reset();
+        }
+        let mut shard = self.accounts(hash)?;
+        // What it showed ahead of its turn is part of the record.
+        withdraw(
+            &mut shard.pending,
+            hash,
+            |pending| pending.id == id,
+            |pending| {
+                pending.changes.retain(|(writer, _)| *writer != place);
+                pending.changes.is_empty()
+            },
+        );
+        match shard.committed.find_mut(hash, |account| account.id == id) {
+            Some(account) => {
+                account.record = record;
+                account.reset = reset.or(account.reset);
+            }
+            None => {
+                let account = Account { hash, id, record, reset };
+                shard.committed.insert_unique(hash, account, |account| account.hash);
+            }
+        }
+        self.shards.marks.commit(hash, place);
+        Ok(())
+    }
+
+    fn commit_slot(
+        &self,
+        hash: u64,
+        id: &AccountId,
+        key: &LocalKey,
+        value: &Value,
+        place: u32,
+    ) -> Result<(), ViewError> {
+        let mut shard = self.slots(hash)?;
+        let is = |slot: &Slot| slot.id == *id && slot.key == *key;
+        withdraw(&mut shard.pending, hash, is_pending(id, key), |pending| {
+            pending.writes.retain(|(writer, ..)| *writer != place);
+            pending.writes.is_empty()
+        });
+        let value = value.clone();
+        match shard.committed.find_mut(hash, is) {
+            Some(slot) => (slot.place, slot.value) = (place, value),
+            None => {
+                let slot = Slot { hash, id: *id, key: key.clone(), place, value };
+                shard.committed.insert_unique(hash, slot, |slot| slot.hash);
+            }
+        }
+        self.shards.marks.commit(hash, place);
         Ok(())
     }
 
@@ -454,48 +633,6 @@ impl<'b> Memory<'b> {
         self.has_codes.store(true, Ordering::Release);
     }
 
-    /// Runs `with` on the versions of a slot.
-    fn slot_versions(
-        &self,
-        account: &AccountId,
-        key: &LocalKey,
-        with: impl FnOnce(&mut SlotVersions),
-    ) -> Result<(), ViewError> {
-        let name = Wanted { account, key };
-        let mut shard = self.slots(name)?;
-        let name = SlotName { account: *account, key: key.clone() };
-        with(shard.entry(name).or_default());
-        Ok(())
-    }
-
-    /// Runs `with` on the versions of every account whose record or storage the
-    /// draft writes.
-    fn each_written(
-        &self,
-        draft: &Draft,
-        mut with: impl FnMut(&mut AccountVersions, &AccountEffects),
-    ) -> Result<(), ViewError> {
-        for account in draft.accounts().filter(|account| account.effects.writes()) {
-            let effects = &account.effects;
-            let base = account.from_base.then_some(account.before);
-            self.versions(&effects.account, base, |versions| with(versions, effects))?;
-        }
-        Ok(())
-    }
-
-    /// Runs `with` on the versions of every slot that the draft writes.
-    fn each_write(
-        &self,
-        draft: &Draft,
-        mut with: impl FnMut(&mut SlotVersions, &Value),
-    ) -> Result<(), ViewError> {
-        for (account, key, slot) in draft.slots() {
-            let Some(value) = &slot.write else { continue };
-            self.slot_versions(account, key, |versions| with(versions, value))?;
-        }
-        Ok(())
-    }
-
     /// The state as it will presumably be for a transaction of the chunk at
     /// `place`: its sender's earlier transactions, run or not, have counted the
     /// sequence number up to the transaction's own.
@@ -505,9 +642,38 @@ impl<'b> Memory<'b> {
         place: u32,
         tx: &Decoded,
     ) -> DraftView<'m> {
-        let in_base = AtomicBool::new(true);
-        DraftView { memory: self, draft, place, sender: tx.sender, sequence: tx.sequence, in_base }
+        let guessed = AtomicBool::new(false);
+        DraftView { memory: self, draft, place, sender: tx.sender, sequence: tx.sequence, guessed }
     }
+}
+
+fn is_pending<'k>(id: &'k AccountId, key: &'k LocalKey) -> impl Fn(&PendingSlot) -> bool {
+    move |pending| pending.id == *id && pending.key == *key
+}
+
+/// Takes out of the pending entry what `take` does, and the entry if it says that
+/// nothing is left.
+fn withdraw<P>(
+    pending: &mut HashTable<P>,
+    hash: u64,
+    is: impl FnMut(&P) -> bool,
+    take: impl FnOnce(&mut P) -> bool,
+) {
+    if pending.is_empty() {
+        return;
+    }
+    if let Ok(mut entry) = pending.find_entry(hash, is)
+        && take(entry.get_mut())
+    {
+        entry.remove();
+    }
+}
+
+/// The accounts whose changes are shown to chunks that run ahead. Payments are
+/// not: those who pay and are paid rely on bounds, which mostly hold without
+/// them, and they are the most frequent changes of all.
+fn shown(draft: &Draft) -> impl Iterator<Item = &(u64, DraftAccount)> {
+    draft.accounts().filter(|(_, account)| account.sum.writes() && !account.sum.only_pays())
 }
 
 /// From where the memory is looked at.
@@ -521,11 +687,13 @@ enum Place {
 
 impl View for Memory<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        self.record(account, Place::Turn).map(|found| found.value)
+        let hash = self.hashes().account(account);
+        self.record(hash, account, Place::Turn).map(|found| found.value)
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        self.slot(account, key, Place::Turn).map(|found| found.value)
+        let hash = self.hashes().slot(self.hashes().account(account), key);
+        self.slot(hash, account, key, Place::Turn).map(|found| found.value)
     }
 
     fn code(&self, hash: &B256) -> Result<Arc<Code>, ViewError> {
@@ -549,21 +717,21 @@ pub(super) struct DraftView<'m> {
     place: u32,
     sender: AccountId,
     sequence: u64,
-    /// Whether everything that was not in the draft was found in the state
-    /// before the block.
-    in_base: AtomicBool,
+    /// Whether anything that was not in the draft may be no transaction's result
+    /// in the end.
+    guessed: AtomicBool,
 }
 
 impl DraftView<'_> {
-    /// Whether everything that was not in the draft was found in the state
-    /// before the block.
-    pub(super) fn was_in_base(&self) -> bool {
-        self.in_base.load(Ordering::Relaxed)
+    /// Whether anything that was not in the draft may be no transaction's result
+    /// in the end.
+    pub(super) fn has_guessed(&self) -> bool {
+        self.guessed.load(Ordering::Relaxed)
     }
 
     fn note<T>(&self, found: Found<T>) -> T {
-        if !found.in_base {
-            self.in_base.store(false, Ordering::Relaxed);
+        if found.guessed {
+            self.guessed.store(true, Ordering::Relaxed);
         }
         found.value
     }
@@ -571,9 +739,10 @@ impl DraftView<'_> {
 
 impl View for DraftView<'_> {
     fn account(&self, account: &AccountId) -> Result<Option<AccountRecord>, ViewError> {
-        let record = match self.draft.account(account) {
+        let hash = self.memory.hashes().account(account);
+        let record = match self.draft.account(hash, account) {
             Some(record) => record,
-            None => self.note(self.memory.record(account, Place::Ahead(self.place))?),
+            None => self.note(self.memory.record(hash, account, Place::Ahead(self.place))?),
         };
         if self.sender != *account {
             return Ok(record);
@@ -582,14 +751,19 @@ impl View for DraftView<'_> {
         if cells.sequence >= self.sequence {
             return Ok(record);
         }
-        self.in_base.store(false, Ordering::Relaxed);
+        self.guessed.store(true, Ordering::Relaxed);
         Ok(Some(AccountRecord { sequence: self.sequence, ..cells }))
     }
 
     fn slot(&self, account: &AccountId, key: &LocalKey) -> Result<Value, ViewError> {
-        match self.draft.slot(account, key) {
+        let hashes = self.memory.hashes();
+        let of_account = hashes.account(account);
+        let hash = hashes.slot(of_account, key);
+        match self.draft.slot((of_account, hash), account, key) {
             Some(value) => Ok(value),
-            None => Ok(self.note(self.memory.slot(account, key, Place::Ahead(self.place))?)),
+            None => {
+                Ok(self.note(self.memory.slot(hash, account, key, Place::Ahead(self.place))?))
+            }
         }
     }
 

@@ -19,9 +19,11 @@
 //! Outputs are handed over in order, while later transactions still run.
 
 mod draft;
+mod marks;
 mod memory;
 mod predictor;
 mod schedule;
+mod table;
 
 use crate::{
     Block, BlockError, BlockOutput, Built, Overlay, OverlayError, Place, Sequential, SystemOutput,
@@ -255,7 +257,8 @@ impl Parallel {
         let transactions = block.transactions.len();
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
         let small = transactions == 0 || gas < self.least_gas;
-        if self.threads == 1 || small || u32::try_from(transactions).is_err() {
+        let count = u32::try_from(transactions).ok().filter(|_| self.threads > 1 && !small);
+        let Some(count) = count else {
             let built =
                 SEQUENTIAL.with(|engine| engine.borrow_mut().run(machines, view, block, policy))?;
             observer.begun(&built.output.begin);
@@ -266,7 +269,7 @@ impl Parallel {
             let executions = transactions;
             let statistics = Statistics { transactions, executions, chunks: 1, sequential: true };
             return Ok((built, statistics));
-        }
+        };
         let mut base = Overlay::over(view);
         let begun =
             SCRATCH.with(|scratch| begin(machines, block, &mut base, &mut scratch.borrow_mut()))?;
@@ -277,7 +280,7 @@ impl Parallel {
         let run = Run {
             machines,
             block,
-            memory: Memory::new(&base, &mut self.shards),
+            memory: Memory::new(&base, &mut self.shards, count),
             schedule: Schedule::new(units, self.threads),
             results: chunks.iter().map(|_| Mutex::default()).collect(),
             chunks,
@@ -350,6 +353,8 @@ struct Ahead {
     attempts: Vec<Option<Attempt>>,
     /// The effects of those attempts that have some.
     draft: Draft,
+    /// The first transaction that was not committed when the chunk began.
+    since: u32,
     /// Whether the draft was shown to the chunks behind.
     published: bool,
 }
@@ -481,6 +486,7 @@ impl Run<'_> {
         let mut ahead = started.unwrap_or_else(|| Ahead {
             attempts: Vec::with_capacity(range.len()),
             draft: self.new_draft(),
+            since: self.range(self.schedule.frontier()).start,
             published: false,
         });
         let done = u32::try_from(ahead.attempts.len()).unwrap_or_default();
@@ -507,9 +513,9 @@ impl Run<'_> {
                     return self.schedule.wait(chunk, giver);
                 }
                 Ok(Executed::Included(output)) => {
-                    let in_base = view.was_in_base();
-                    let records = worker.scratch.originals().zip(worker.scratch.records());
-                    ahead.draft.add(&output.effects, records, in_base);
+                    let guessed = view.has_guessed();
+                    let (seen, slots) = (worker.scratch.seen(), &output.effects.slots);
+                    ahead.draft.add(self.memory.hashes(), seen, slots, guessed);
                     self.memory.add_codes(&output.effects);
                 }
                 _ => {}
@@ -517,7 +523,7 @@ impl Run<'_> {
             ahead.attempts.push(Some(attempt));
         }
         // In its turn it is committed at once.
-        if !self.schedule.is_frontier(chunk) {
+        if self.schedule.frontier() != chunk {
             ahead.published = true;
             // A state that fails now fails in the chunk's turn too.
             let _ = self.memory.publish(&ahead.draft, version(&range));
@@ -570,7 +576,7 @@ impl Run<'_> {
             Some(ahead)
                 if ahead.is_whole(range.len())
                     && self.has_room_for(&range, &ahead, commit)
-                    && self.memory.holds(&ahead.draft).map_err(fail)? =>
+                    && self.memory.holds(&ahead.draft, ahead.since).map_err(fail)? =>
             {
                 self.schedule.learn(0, range.len());
                 for (index, attempt) in range.clone().zip(ahead.attempts.into_iter().flatten()) {
@@ -583,7 +589,8 @@ impl Run<'_> {
                         self.include(tx, output, commit);
                     }
                 }
-                let misfit = self.memory.commit(&ahead.draft, version(&range)).map_err(fail)?;
+                let place = version(&range);
+                let misfit = self.memory.commit(&ahead.draft, ahead.since, place).map_err(fail)?;
                 if let Some(account) = misfit {
                     let error = OverlayError::Balance(account);
                     return Err(BlockError::Overlay { place: first, error });

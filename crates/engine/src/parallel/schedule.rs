@@ -162,9 +162,9 @@ impl Schedule {
         self.task(frontier).is_some_and(|task| matches!(task.status, Status::Idle | Status::Done))
     }
 
-    /// Whether it is this chunk's turn.
-    pub(super) fn is_frontier(&self, index: u32) -> bool {
-        self.frontier.load(SeqCst) == index
+    /// The first chunk that is not committed.
+    pub(super) fn frontier(&self) -> u32 {
+        self.frontier.load(SeqCst)
     }
 
     /// How many of the executions ahead of a chunk's turn were in vain, for how
