@@ -108,17 +108,24 @@ impl Assembly {
         }
     }
 
-    /// The output of an admitted transaction, given what its execution in its
-    /// turn comes to; `None` where it is left out.
-    pub(crate) fn judge(
+    /// Takes an admitted transaction into the block, given what its execution in its
+    /// turn comes to, and gives its output; `None` where it is left out.
+    pub(crate) fn take(
         &mut self,
         index: usize,
         tx: &Decoded,
         execution: Result<Executed, Halt>,
-    ) -> Result<Option<TransactionOutput>, BlockError> {
+    ) -> Result<Option<&TransactionOutput>, BlockError> {
         let place = Place::Transaction(index, tx.hash);
         let refusal = match execution {
-            Ok(Executed::Included(output)) => return Ok(Some(output)),
+            Ok(Executed::Included(output)) => {
+                let BlockOutput { totals, transactions, .. } = &mut self.built.output;
+                if let Some((_, totals)) = totals.iter_mut().find(|(kind, _)| *kind == tx.machine) {
+                    totals.add(&output.receipt);
+                }
+                transactions.push(output);
+                return Ok(transactions.last());
+            }
             Ok(Executed::Invalid { invalid, .. }) if self.building => Refusal::Invalid(invalid),
             Ok(Executed::Invalid { invalid, .. }) => {
                 return Err(BlockError::Invalid { place, invalid });
@@ -128,15 +135,6 @@ impl Assembly {
         };
         self.leave_out(index, refusal);
         Ok(None)
-    }
-
-    /// Adds the output of the next transaction that was judged to be in the block.
-    pub(crate) fn include(&mut self, tx: &Decoded, output: TransactionOutput) {
-        let totals = &mut self.built.output.totals;
-        if let Some((_, totals)) = totals.iter_mut().find(|(kind, _)| *kind == tx.machine) {
-            totals.add(&output.receipt);
-        }
-        self.built.output.transactions.push(output);
     }
 
     fn leave_out(&mut self, candidate: usize, why: Refusal) {

@@ -1,5 +1,6 @@
 use alloc::{sync::Arc, vec::Vec};
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap};
+use indexmap::IndexMap;
 use polity_kernel::{Code, View, ViewError};
 use polity_types::{
     AccountId, AccountRecord, B256, Bytes, Effects, LocalKey, PackedAccount, Value,
@@ -17,9 +18,11 @@ pub struct Overlay<'a> {
 /// What is laid over the base. Records and slots lie in tables of their own:
 /// most accounts have no slots, and the smaller an entry, the fewer cache lines
 /// a look-up touches.
+type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
+
 #[derive(Default)]
 pub(crate) struct Cells {
-    records: HashMap<AccountId, Option<AccountRecord>>,
+    records: Table<AccountId, Option<AccountRecord>>,
     storages: HashMap<AccountId, Storage>,
     codes: HashMap<B256, Arc<Code>>,
     block_hashes: HashMap<u64, B256>,
@@ -40,7 +43,7 @@ impl Cells {
     /// Forgets everything, keeping the memory.
     fn clear(&mut self) {
         if self.records.capacity() > KEEP {
-            self.records = HashMap::new();
+            self.records = Table::default();
         }
         if self.storages.capacity() > KEEP {
             self.storages = HashMap::new();

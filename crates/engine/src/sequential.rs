@@ -104,12 +104,10 @@ impl<'a> Run<'a> {
         }
         let kernel = Kernel::new(machines, &block.context, &self.state, self.scratch);
         let executed = kernel.transact(tx, block.transaction_limit);
-        let Some(output) = self.assembly.judge(index, tx, executed)? else { return Ok(()) };
+        let Some(output) = self.assembly.take(index, tx, executed)? else { return Ok(()) };
         self.state.apply_with(&output.effects, self.scratch.written()).map_err(|error| {
             BlockError::Overlay { place: Place::Transaction(index, tx.hash), error }
-        })?;
-        self.assembly.include(tx, output);
-        Ok(())
+        })
     }
 }
 

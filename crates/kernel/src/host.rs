@@ -34,6 +34,12 @@ pub trait Session: Any {
 
     /// Forgets the transaction; buffers may be kept for the next one.
     fn clear(&mut self);
+
+    /// Whether it holds nothing of a transaction, so that nothing is to be settled or
+    /// forgotten.
+    fn is_clear(&self) -> bool {
+        false
+    }
 }
 
 /// What a machine sees of the world while it executes.

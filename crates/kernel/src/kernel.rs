@@ -117,7 +117,7 @@ impl<'a> Kernel<'a> {
         journal.clear();
         frames.clear();
         for (_, session) in sessions.iter_mut() {
-            if let Some(session) = session {
+            if let Some(session) = session.as_mut().filter(|session| !session.is_clear()) {
                 session.clear();
             }
         }
@@ -235,7 +235,9 @@ impl<'a> Kernel<'a> {
     fn finish(&mut self) -> Result<Effects, Halt> {
         let machines = self.machines;
         for kind in machines.iter().map(Machine::kind) {
-            let open = |(of, session): &(_, Option<_>)| *of == kind && session.is_some();
+            let open = |(of, session): &(_, Option<Box<dyn Session>>)| {
+                *of == kind && session.as_ref().is_some_and(|session| !session.is_clear())
+            };
             if self.sessions.iter().any(open) {
                 self.enter(kind, Resources::UNLIMITED, |machine, host| machine.settle(host))?;
             }

@@ -91,10 +91,13 @@ impl Resources {
 
     /// Adds `other`, meter by meter, stopping at the largest number.
     pub fn add(&mut self, other: &Self) {
-        for meter in Meter::ALL {
-            let sum = self.get(meter).saturating_add(other.get(meter));
-            *self.get_mut(meter) = sum;
-        }
+        let Self { compute, reads, writes, growth, availability, frames } = self;
+        *compute = compute.saturating_add(other.compute);
+        *reads = reads.saturating_add(other.reads);
+        *writes = writes.saturating_add(other.writes);
+        *growth = growth.saturating_add(other.growth);
+        *availability = availability.saturating_add(other.availability);
+        *frames = frames.saturating_add(other.frames);
     }
 
     /// The smaller of both, meter by meter.

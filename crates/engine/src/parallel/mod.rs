@@ -582,11 +582,9 @@ impl Run<'_> {
                 for (index, attempt) in range.clone().zip(ahead.attempts.into_iter().flatten()) {
                     let tx = self.transaction(index).map_err(at(first))?;
                     let index = index as usize;
-                    if commit.assembly.admit(self.machines, self.block, index, tx)?
-                        && let Some(output) = commit.assembly.judge(index, tx, attempt)?
-                    {
+                    if commit.assembly.admit(self.machines, self.block, index, tx)? {
                         self.predictor.learn(tx, false);
-                        self.include(tx, output, commit);
+                        self.take(index, tx, attempt, commit)?;
                     }
                 }
                 let place = version(&range);
@@ -627,14 +625,13 @@ impl Run<'_> {
                 Some(attempt) if holds => (attempt, false),
                 _ => (self.attempt(index, true, &state, worker), true),
             };
-            let judged = commit.assembly.judge(index as usize, tx, attempt)?;
-            let Some(output) = judged else { continue };
+            let taken = self.take(index as usize, tx, attempt, commit)?;
+            let Some(output) = taken else { continue };
             let applied = match in_turn {
                 true => state.apply_with(&output.effects, worker.scratch.written()),
                 false => state.apply(&output.effects),
             };
             applied.map_err(|error| BlockError::Overlay { place, error })?;
-            self.include(tx, output, commit);
         }
         match ran_ahead {
             // It was left for its turn as a whole.
@@ -670,11 +667,20 @@ impl Run<'_> {
         })
     }
 
-    /// Hands out a transaction's output.
-    fn include(&self, tx: &Decoded, output: TransactionOutput, commit: &mut Commit) {
+    /// Takes an admitted transaction into the block, or leaves it out.
+    fn take<'c>(
+        &self,
+        index: usize,
+        tx: &Decoded,
+        attempt: Attempt,
+        commit: &'c mut Commit,
+    ) -> Result<Option<&'c TransactionOutput>, BlockError> {
         let included = commit.assembly.built.output.transactions.len();
-        self.observer.committed(included, &output);
-        commit.assembly.include(tx, output);
+        let output = commit.assembly.take(index, tx, attempt)?;
+        if let Some(output) = output {
+            self.observer.committed(included, output);
+        }
+        Ok(output)
     }
 }
 

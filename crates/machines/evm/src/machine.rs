@@ -157,6 +157,8 @@ impl Evm {
             && tx.waiver().is_none()
             && let Some(receipt) = transfer(session.environment(&self.spec, host)?, &tx.env, host)?
         {
+            // The kernel did all of it.
+            session.clear = true;
             return Ok(Transacted::Included(receipt));
         }
         let run = session.execute(&self.spec, host, &tx.env, tx.waiver(), |executor| {

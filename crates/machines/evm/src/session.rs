@@ -67,6 +67,8 @@ pub(crate) struct EvmSession {
     pub(crate) tale: Told,
     /// What a simulation wants to know of the next transaction.
     pub(crate) probe: Option<Box<Probe>>,
+    /// Whether nobody has had it since it was cleared.
+    pub(crate) clear: bool,
 }
 
 /// The kernel before something was done in it in the middle of a frame of revm's.
@@ -172,13 +174,20 @@ impl Session for EvmSession {
         self.told = false;
         self.aliased = false;
         self.tale = Told::default();
+        self.clear = true;
+    }
+
+    fn is_clear(&self) -> bool {
+        self.clear
     }
 }
 
 impl EvmSession {
     /// Takes the session out of the host, or opens one.
     pub(crate) fn take(host: &mut dyn Host) -> Box<Self> {
-        Self::known(host.session().take())
+        let mut session = Self::known(host.session().take());
+        session.clear = false;
+        session
     }
 
     /// The session as this machine's own, or a new one.
