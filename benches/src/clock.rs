@@ -30,6 +30,9 @@ pub(crate) struct Times {
 }
 
 impl Times {
+    /// Nothing was measured.
+    pub(crate) const NONE: Self = Self { wall: Duration::ZERO, processor: Duration::ZERO };
+
     pub(crate) const LONGEST: Self = Self { wall: Duration::MAX, processor: Duration::MAX };
 
     /// Runs `run`, all threads of the process counted.

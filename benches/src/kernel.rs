@@ -144,7 +144,7 @@ impl Kernel {
             workload: case.name.clone(),
             transactions: case.block.transactions.len(),
             gas,
-            bare: Duration::MAX,
+            bare: if self.alone { Duration::ZERO } else { Duration::MAX },
             polity: Duration::MAX,
         };
         for _ in 0..self.turns() {

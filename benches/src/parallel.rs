@@ -100,11 +100,12 @@ impl Scaling {
     }
 
     fn rows(&self, inputs: &[Input]) -> eyre::Result<Vec<Row>> {
+        let unknown = if self.alone { Times::NONE } else { Times::LONGEST };
         let row = |input: &Input| Row {
             workload: input.name.clone(),
             transactions: input.block.transactions.len(),
-            revm: Times::LONGEST,
-            sequential: Times::LONGEST,
+            revm: unknown,
+            sequential: unknown,
             parallel: Times::LONGEST,
             executions: usize::MAX,
         };

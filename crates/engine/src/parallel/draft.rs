@@ -51,12 +51,12 @@ impl Draft {
     }
 
     fn place(&self, hash: u64, id: &AccountId) -> Option<u32> {
-        self.accounts.find(hash, |account| account.id == *id)
+        self.accounts.place(hash, |account| account.id == *id)
     }
 
     /// The account with this hash as it is now, if any transaction looked at it.
     pub(super) fn account(&self, hash: u64, id: &AccountId) -> Option<Option<AccountRecord>> {
-        let (_, account) = self.accounts.get(self.place(hash, id)?)?;
+        let account = self.accounts.find(hash, |account| account.id == *id)?;
         Some(account.sum.now().copied())
     }
 
@@ -70,7 +70,6 @@ impl Draft {
     ) -> Option<Value> {
         let place = self.place(of_account, id)?;
         let slot = self.slots.find(of_slot, |slot| slot.account == place && slot.key == *key);
-        let slot = slot.and_then(|slot| self.slots.get(slot)).map(|(_, slot)| slot);
         if let Some(write) = slot.and_then(|slot| slot.write.as_ref()) {
             return Some(write.clone());
         }
@@ -123,7 +122,7 @@ impl Draft {
             let read = || if was_reset { None } else { slot.read.clone() };
             let hash = hashes.slot(hash, &slot.key);
             let is = |known: &DraftSlot| known.account == account && known.key == slot.key;
-            match self.slots.find(hash, is) {
+            match self.slots.place(hash, is) {
                 None => {
                     let (key, read, write) = (slot.key.clone(), read(), slot.write.clone());
                     self.slots.push(hash, DraftSlot { account, key, read, write, guessed });

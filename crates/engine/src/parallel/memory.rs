@@ -15,6 +15,7 @@
 use super::{
     draft::{Draft, DraftAccount},
     marks::Marks,
+    table::Table,
 };
 use crate::Overlay;
 use alloc::{sync::Arc, vec::Vec};
@@ -74,20 +75,20 @@ impl Hashes {
 
 /// What the committed chunks left, and what those that ran ahead changed.
 struct Shard<C, P> {
-    committed: HashTable<C>,
+    committed: Table<C>,
     pending: HashTable<P>,
 }
 
 impl<C, P> Default for Shard<C, P> {
     fn default() -> Self {
-        Self { committed: HashTable::new(), pending: HashTable::new() }
+        Self { committed: Table::default(), pending: HashTable::new() }
     }
 }
 
 impl<C, P> Shard<C, P> {
     fn clear(&mut self) {
         if self.committed.capacity() > KEEP {
-            self.committed = HashTable::new();
+            self.committed = Table::default();
         } else {
             self.committed.clear();
         }
@@ -97,7 +98,6 @@ impl<C, P> Shard<C, P> {
 
 /// An account after the committed chunks.
 struct Account {
-    hash: u64,
     id: AccountId,
     record: Option<AccountRecord>,
     /// The last chunk that reset the storage.
@@ -124,7 +124,6 @@ struct Change {
 
 /// A slot after the last committed chunk that wrote it.
 struct Slot {
-    hash: u64,
     id: AccountId,
     key: LocalKey,
     place: u32,
@@ -586,8 +585,7 @@ impl<'b> Memory<'b> {
                 account.reset = reset.or(account.reset);
             }
             None => {
-                let account = Account { hash, id, record, reset };
-                shard.committed.insert_unique(hash, account, |account| account.hash);
+                shard.committed.push(hash, Account { id, record, reset });
             }
         }
         self.shards.marks.commit(hash, place);
@@ -612,8 +610,7 @@ impl<'b> Memory<'b> {
         match shard.committed.find_mut(hash, is) {
             Some(slot) => (slot.place, slot.value) = (place, value),
             None => {
-                let slot = Slot { hash, id: *id, key: key.clone(), place, value };
-                shard.committed.insert_unique(hash, slot, |slot| slot.hash);
+                shard.committed.push(hash, Slot { id: *id, key: key.clone(), place, value });
             }
         }
         self.shards.marks.commit(hash, place);

@@ -21,8 +21,24 @@ impl<T> Table<T> {
         self.cells.clear();
     }
 
-    /// The place of the cell with this hash for which `is` holds.
-    pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<u32> {
+    /// How many cells it has room for.
+    pub(super) const fn capacity(&self) -> usize {
+        self.cells.capacity()
+    }
+
+    /// The cell with this hash for which `is` holds.
+    pub(super) fn find(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&T> {
+        self.get(self.place(hash, is)?).map(|(_, cell)| cell)
+    }
+
+    /// The same cell, to change.
+    pub(super) fn find_mut(&mut self, hash: u64, is: impl Fn(&T) -> bool) -> Option<&mut T> {
+        let place = self.place(hash, is)?;
+        self.get_mut(place)
+    }
+
+    /// The place of the same cell.
+    pub(super) fn place(&self, hash: u64, is: impl Fn(&T) -> bool) -> Option<u32> {
         let found = |place: &u32| {
             self.cells.get(*place as usize).is_some_and(|(other, cell)| *other == hash && is(cell))
         };
