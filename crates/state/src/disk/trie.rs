@@ -47,7 +47,7 @@ impl NodeHasher for Hasher {
 /// How full the hash table of trie pages may get, in parts of 16, before it is made larger.
 /// Beyond that, finding a place in it takes ever longer and in the end fails.
 const FULL: usize = 11;
-/// No commit of *n* changes needs more new pages than *n* / 2 and this.
+/// No commit of *n* new leaves needs more new pages than *n* / 2 and this.
 const SPARE_PAGES: usize = 1024;
 
 /// The open trie.
@@ -121,12 +121,12 @@ impl Trie {
         Ok(self.nomt()?.sync_seqn())
     }
 
-    /// Makes room for `changes` more changes.
+    /// Makes room for so many more leaves.
     ///
     /// Everything else waits meanwhile: the table is written anew.
-    pub(super) fn make_room(&mut self, changes: usize) -> Result<(), StateError> {
+    pub(super) fn make_room(&mut self, leaves: usize) -> Result<(), StateError> {
         let HashTableUtilization { capacity, occupied } = self.nomt()?.hash_table_utilization();
-        let wanted = occupied.saturating_add(changes / 2).saturating_add(SPARE_PAGES);
+        let wanted = occupied.saturating_add(leaves / 2).saturating_add(SPARE_PAGES);
         if wanted <= capacity / 16 * FULL {
             return Ok(());
         }
