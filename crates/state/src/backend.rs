@@ -60,6 +60,8 @@ pub struct Write {
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     trie: Vec<Change>,
+    /// How many of the changes are at paths without a leaf, at most.
+    new_leaves: usize,
     writes: Vec<Write>,
     head: Option<(u64, Option<B256>)>,
 }
@@ -121,7 +123,20 @@ impl Batch {
     /// A batch that changes the trie so, in any order, each path once.
     pub fn new(mut trie: Vec<Change>) -> Self {
         trie.sort_unstable_by_key(|(path, _)| *path);
-        Self { trie, ..Self::default() }
+        let new_leaves = trie.iter().filter(|(_, value)| value.is_some()).count();
+        Self { trie, new_leaves, ..Self::default() }
+    }
+
+    /// Tells that no more than so many of the trie's changes are at paths without
+    /// a leaf; what sets a leaf counts until then.
+    pub const fn set_new_leaves(&mut self, count: usize) {
+        self.new_leaves = count;
+    }
+
+    /// How many leaves the trie may have more after the batch. By this a backend
+    /// makes room; where it is too few, the commit may fail.
+    pub const fn new_leaves(&self) -> usize {
+        self.new_leaves
     }
 
     /// Adds a value to put.

@@ -89,6 +89,7 @@ pub(crate) fn forward(
         }
     }
     let mut batch = Batch::new(changed.iter().map(|(cell, _)| cell.change()).collect());
+    batch.set_new_leaves(changed.iter().filter(|(_, before)| before.is_none()).count());
     if let Some(height) = keep {
         let paths = changed.iter().flat_map(|(cell, _)| cell.path.bytes());
         batch.put(Table::Changed, height.to_be_bytes(), paths.copied().collect::<Vec<u8>>());

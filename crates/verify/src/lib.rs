@@ -25,6 +25,6 @@ pub use key::{Key, KeyError, Owner};
 pub use path::Path;
 pub use proof::{Claim, Proof, ProofError};
 pub use trie::{
-    Change, Join, Leaf, Lookup, MINIMUM_DEPTH, Serial, Trie, TrieError, fold, is_sentinel,
+    Change, Join, Leaf, Lookup, MINIMUM_DEPTH, Opening, Serial, Trie, TrieError, fold, is_sentinel,
     sentinels,
 };

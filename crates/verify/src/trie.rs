@@ -95,6 +95,17 @@ pub(crate) enum Body {
     Inner(Box<[Node; 2]>),
 }
 
+/// A path of a trie, from the root down to where it ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// The path; turns below its end do not count.
+    pub path: Path,
+    /// The nodes beside it, from the root down: as many as it is long.
+    pub siblings: &'a [[u8; 32]],
+    /// The leaf at its end, if there is one.
+    pub terminal: Option<Leaf>,
+}
+
 /// How both halves of a large update are done.
 pub trait Join: Sync {
     /// Halves with fewer changes than this are done one after the other.
@@ -238,51 +249,24 @@ impl Trie {
         Ok(Self { prefix: self.prefix, bits: self.bits, root })
     }
 
-    /// Opens a path: `siblings` are the nodes beside it, from the root down,
-    /// and `terminal` the leaf where they end, if there is one.
+    /// The trie with this root and these paths open, which ascend; no two end at
+    /// the same place.
+    ///
+    /// Every node's hash is computed once, from what is below it; a node beside
+    /// a path that lies on another one is not looked at.
     ///
     /// # Errors
-    /// They do not hash to the node that they are opened in.
-    pub fn open(
-        &mut self,
-        path: &Path,
-        siblings: &[B256],
-        terminal: Option<Leaf>,
-    ) -> Result<(), TrieError> {
-        self.check([path].into_iter())?;
-        let wrong = TrieError::Siblings(*path);
-        let length = u16::try_from(siblings.len()).map_err(|_| wrong)?;
-        let bottom = self.bits.saturating_add(length);
-        if bottom > Path::BITS || terminal.is_some_and(|leaf| !leaf.path.agrees(path, bottom)) {
-            return Err(wrong);
-        }
-        // The nodes on the path, from its end up to below the root.
-        let mut node = terminal.map_or(TERMINATOR, |leaf| leaf.hash());
-        let mut own = Vec::with_capacity(siblings.len());
-        for (depth, sibling) in (self.bits..bottom).zip(siblings).rev() {
-            own.push(node);
-            node = match path.bit(depth) {
-                false => hash_inner(&node, sibling),
-                true => hash_inner(sibling, &node),
-            };
-        }
-        if node != self.root.hash {
-            return Err(wrong);
-        }
-        let mut node = &mut self.root;
-        for ((depth, sibling), own) in (self.bits..bottom).zip(siblings).zip(own.iter().rev()) {
-            if matches!(node.body, Body::Closed) {
-                let [own, sibling] = [own, sibling].map(|hash| Node::closed(*hash));
-                let children = if path.bit(depth) { [sibling, own] } else { [own, sibling] };
-                node.body = Body::Inner(Box::new(children));
+    /// The paths do not lead to the root.
+    pub fn opened(root: B256, paths: &[Opening<'_>]) -> Result<Self, TrieError> {
+        let mut trie = Self::closed(root);
+        trie.check(paths.iter().map(|opening| &opening.path))?;
+        if let Some(first) = paths.first() {
+            trie.root = open(0, paths)?;
+            if trie.root.hash != root {
+                return Err(TrieError::Siblings(first.path));
             }
-            let Body::Inner(children) = &mut node.body else { return Err(wrong) };
-            node = child_mut(children, path.bit(depth));
         }
-        if let (Body::Closed, Some(leaf)) = (&node.body, terminal) {
-            node.body = Body::Leaf(Box::new(leaf));
-        }
-        Ok(())
+        Ok(trie)
     }
 
     /// Every leaf under the first `bits` turns of `prefix`, in ascending order.
@@ -438,6 +422,45 @@ impl Node {
     }
 }
 
+/// The subtree at a depth with these paths open: one at least, all through it.
+fn open(depth: u16, paths: &[Opening<'_>]) -> Result<Node, TrieError> {
+    let [first, others @ ..] = paths else { return Ok(Node::closed(TERMINATOR)) };
+    if others.is_empty() {
+        return first.below(depth);
+    }
+    let (lower, upper) = split(paths, depth, |opening| &opening.path);
+    let sibling = first.siblings.get(usize::from(depth));
+    let sibling = Node::closed(B256::new(*sibling.ok_or(TrieError::Siblings(first.path))?));
+    Ok(match (lower, upper) {
+        ([], upper) => Node::inner(sibling, open(depth + 1, upper)?),
+        (lower, []) => Node::inner(open(depth + 1, lower)?, sibling),
+        (lower, upper) => Node::inner(open(depth + 1, lower)?, open(depth + 1, upper)?),
+    })
+}
+
+impl Opening<'_> {
+    /// The node at a depth of the path, with what is below it.
+    fn below(&self, depth: u16) -> Result<Node, TrieError> {
+        let wrong = TrieError::Siblings(self.path);
+        let bottom = u16::try_from(self.siblings.len()).map_err(|_| wrong)?;
+        let siblings = self.siblings.get(usize::from(depth)..).ok_or(wrong)?;
+        if bottom > Path::BITS
+            || self.terminal.is_some_and(|leaf| !leaf.path.agrees(&self.path, bottom))
+        {
+            return Err(wrong);
+        }
+        let mut node = self.terminal.map_or(Node::closed(TERMINATOR), Node::leaf);
+        for (depth, sibling) in (depth..bottom).zip(siblings).rev() {
+            let sibling = Node::closed(B256::new(*sibling));
+            node = match self.path.bit(depth) {
+                false => Node::inner(node, sibling),
+                true => Node::inner(sibling, node),
+            };
+        }
+        Ok(node)
+    }
+}
+
 /// The subtree at a depth with these leaves, in ascending order.
 fn build(depth: u16, leaves: &[Leaf]) -> Node {
     match leaves {
@@ -471,11 +494,6 @@ fn split<T>(sorted: &[T], depth: u16, path: impl Fn(&T) -> &Path) -> (&[T], &[T]
 }
 
 const fn child(children: &[Node; 2], right: bool) -> &Node {
-    let [left, other] = children;
-    if right { other } else { left }
-}
-
-const fn child_mut(children: &mut [Node; 2], right: bool) -> &mut Node {
     let [left, other] = children;
     if right { other } else { left }
 }

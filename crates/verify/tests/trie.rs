@@ -8,7 +8,8 @@ use common::{Map, apply, changes, naive_root, path};
 use nomt_core::{hasher::Sha2Hasher, update::build_trie};
 use polity_types::B256;
 use polity_verify::{
-    Change, Kind, Lookup, MINIMUM_DEPTH, Path, Trie, TrieError, fold, hash_inner, sentinels,
+    Change, Kind, Leaf, Lookup, MINIMUM_DEPTH, Opening, Path, Trie, TrieError, fold, hash_inner,
+    sentinels,
 };
 use proptest::prelude::*;
 
@@ -23,6 +24,26 @@ fn map_of(rounds: &[Vec<Change>]) -> Map {
     let mut map = Map::new();
     rounds.iter().for_each(|round| apply(&mut map, round));
     map
+}
+
+/// What an [`Opening`] is made of.
+#[derive(Clone)]
+struct End {
+    path: Path,
+    siblings: Vec<[u8; 32]>,
+    terminal: Option<Leaf>,
+}
+
+impl End {
+    fn has(&self, path: &Path) -> bool {
+        self.path.agrees(path, u16::try_from(self.siblings.len()).unwrap())
+    }
+}
+
+fn openings(ends: &[End]) -> Vec<Opening<'_>> {
+    ends.iter()
+        .map(|end| Opening { path: end.path, siblings: &end.siblings, terminal: end.terminal })
+        .collect()
 }
 
 /// The prefixes of a depth, from left to right.
@@ -155,21 +176,43 @@ proptest! {
     }
 
     #[test]
-    fn opening_path_by_path_is_proving(before in changes(60), asked in changes(20)) {
+    fn opening_paths_is_proving(before in changes(60), asked in changes(20)) {
         let map = map_of(&[before]);
         let whole = trie_of(&map);
-        let mut opened = Trie::closed(whole.root());
         let paths: Vec<Path> = asked.iter().map(|(path, _)| *path).collect();
+        let mut ends: Vec<End> = Vec::new();
         for path in &paths {
             let (siblings, terminal) = beside(&map, path);
-            opened.open(path, &siblings, terminal).unwrap();
-            // One turn less is another node.
-            if let Some((_, fewer)) = siblings.split_last() {
-                prop_assert!(opened.clone().open(path, fewer, terminal).is_err());
+            let end = End { path: *path, siblings: siblings.iter().map(|hash| hash.0).collect(), terminal };
+            if ends.last().is_none_or(|last| !last.has(path)) {
+                ends.push(end);
             }
         }
+        let opened = Trie::opened(whole.root(), &openings(&ends)).unwrap();
         let proof = whole.prove(&paths).unwrap();
         prop_assert_eq!(opened.encode(), proof.encode());
+        for index in 0..ends.len() {
+            // One turn less is another node.
+            let mut fewer = ends.clone();
+            if fewer[index].siblings.pop().is_some() {
+                prop_assert!(Trie::opened(whole.root(), &openings(&fewer)).is_err());
+            }
+            // Another leaf is another root.
+            let mut other = ends.clone();
+            if let Some(leaf) = &mut other[index].terminal {
+                leaf.value.0[31] ^= 1;
+                prop_assert!(Trie::opened(whole.root(), &openings(&other)).is_err());
+            }
+            // So is another node beside, unless another path tells what it is.
+            for depth in 0..ends[index].siblings.len() {
+                let mut other = ends.clone();
+                other[index].siblings[depth][31] ^= 1;
+                match Trie::opened(whole.root(), &openings(&other)) {
+                    Ok(opened) => prop_assert_eq!(opened.encode(), proof.encode()),
+                    Err(error) => prop_assert!(matches!(error, TrieError::Siblings(_))),
+                }
+            }
+        }
     }
 
     #[test]

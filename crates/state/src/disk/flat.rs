@@ -30,6 +30,9 @@ const PENDING: u8 = 1;
 
 /// Journals longer than this are flushed and dropped, in bytes; fjall takes no less.
 const JOURNALS: u64 = 64 << 20;
+/// Threads that move what was written to its place. fjall 3.1.13 lets the first of them only flush,
+/// and that one spins for as long as all others are compacting: so there is one more than compacts.
+const WORKERS: usize = 3;
 /// So many rows of the chain are kept. A batch takes 256 bytes of a journal at least, so they
 /// reach back further than any journal.
 const LINKS: u64 = JOURNALS / 256;
@@ -71,6 +74,7 @@ impl Flat {
             let database = Database::builder(path)
                 .cache_size(mib(cache))
                 .max_journaling_size(JOURNALS)
+                .worker_threads(WORKERS)
                 .manual_journal_persist(true)
                 .open()?;
             let rows = database.keyspace("rows", || {
@@ -192,11 +196,14 @@ impl Flat {
         let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
         // Readers see a batch arrive in this order. A later write to the same key stays behind.
         writes.sort_by_key(|write| Table::ORDER.iter().position(|table| *table == write.table));
+        let mut full = Vec::new();
         for Write { table, key, value } in writes {
-            let key = full_key(byte(table), &key);
+            full.clear();
+            full.push(byte(table));
+            full.extend_from_slice(&key);
             match value {
-                Some(value) => batch.insert(&self.rows, key, value.as_ref()),
-                None => batch.remove(&self.rows, key),
+                Some(value) => batch.insert(&self.rows, full.as_slice(), value.as_ref()),
+                None => batch.remove(&self.rows, full.as_slice()),
             }
         }
         let encode = |encoded: std::io::Result<Vec<u8>>| {

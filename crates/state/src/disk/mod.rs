@@ -310,7 +310,7 @@ impl Backend for Disk {
     fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
         self.check_space(&batch)?;
         let mut trie = self.trie_mut();
-        trie.make_room(batch.trie().len())?;
+        trie.make_room(batch.new_leaves())?;
         let before = trie.root()?;
         let trie_commits = trie.commits()?.wrapping_add(1);
         let update = trie.update(batch.trie())?;

@@ -4,13 +4,13 @@ use super::error::{damaged, io};
 use crate::StateError;
 use nomt::{
     FinishedSession, HashTableUtilization, IoUringPermission, KeyReadWrite, Nomt, Options,
-    SessionParams, WitnessMode,
+    SessionParams, WitnessMode, WitnessedPath,
     hasher::{NodeHasher, ValueHasher, node_kind_by_msb},
     proof::PathProofTerminal,
     trie::{InternalData, LeafData, Node, NodeKind},
 };
 use polity_types::B256;
-use polity_verify::{Change, Leaf, Path as TriePath, Trie as OpenTrie};
+use polity_verify::{Change, Leaf, Opening, Path as TriePath, Trie as OpenTrie};
 use std::{
     any::Any,
     error::Error,
@@ -47,7 +47,7 @@ impl NodeHasher for Hasher {
 /// How full the hash table of trie pages may get, in parts of 16, before it is made larger.
 /// Beyond that, finding a place in it takes ever longer and in the end fails.
 const FULL: usize = 11;
-/// No commit of *n* changes needs more new pages than *n* / 2 and this.
+/// No commit of *n* new leaves needs more new pages than *n* / 2 and this.
 const SPARE_PAGES: usize = 1024;
 
 /// The open trie.
@@ -121,12 +121,12 @@ impl Trie {
         Ok(self.nomt()?.sync_seqn())
     }
 
-    /// Makes room for `changes` more changes.
+    /// Makes room for so many more leaves.
     ///
     /// Everything else waits meanwhile: the table is written anew.
-    pub(super) fn make_room(&mut self, changes: usize) -> Result<(), StateError> {
+    pub(super) fn make_room(&mut self, leaves: usize) -> Result<(), StateError> {
         let HashTableUtilization { capacity, occupied } = self.nomt()?.hash_table_utilization();
-        let wanted = occupied.saturating_add(changes / 2).saturating_add(SPARE_PAGES);
+        let wanted = occupied.saturating_add(leaves / 2).saturating_add(SPARE_PAGES);
         if wanted <= capacity / 16 * FULL {
             return Ok(());
         }
@@ -186,20 +186,12 @@ impl Trie {
 
     /// The trie as far as a session went along its paths, by the root that it started from.
     fn seen(&self, finished: &mut FinishedSession) -> Result<OpenTrie, StateError> {
-        let mut trie = OpenTrie::closed(finished.prev_root().into_inner().into());
+        let root = finished.prev_root().into_inner().into();
         let paths = finished.take_witness().map(|witness| witness.path_proofs);
-        for path in paths.unwrap_or_default() {
-            let siblings: Vec<B256> = path.inner.siblings.iter().map(B256::from).collect();
-            let leaf = match &path.inner.terminal {
-                PathProofTerminal::Leaf(leaf) => {
-                    Some(Leaf { path: TriePath::new(leaf.key_path), value: leaf.value_hash.into() })
-                }
-                PathProofTerminal::Terminator(_) => None,
-            };
-            trie.open(&TriePath::new(path.path.raw_path()), &siblings, leaf)
-                .map_err(|error| self.wrong(error))?;
-        }
-        Ok(trie)
+        let paths = paths.unwrap_or_default();
+        let mut openings: Vec<Opening<'_>> = paths.iter().map(opening).collect();
+        openings.sort_unstable_by_key(|opening| opening.path);
+        OpenTrie::opened(root, &openings).map_err(|error| self.wrong(error))
     }
 
     fn nomt(&self) -> Result<&Nomt<Hasher>, StateError> {
@@ -227,6 +219,18 @@ impl Trie {
         self.failed.store(true, Ordering::Relaxed);
         Err(io(doing, &self.path, &what))
     }
+}
+
+/// The path that nomt went along.
+fn opening(path: &WitnessedPath) -> Opening<'_> {
+    let terminal = match &path.inner.terminal {
+        PathProofTerminal::Leaf(leaf) => {
+            Some(Leaf { path: TriePath::new(leaf.key_path), value: leaf.value_hash.into() })
+        }
+        PathProofTerminal::Terminator(_) => None,
+    };
+    let place = TriePath::new(path.path.raw_path());
+    Opening { path: place, siblings: &path.inner.siblings, terminal }
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {
