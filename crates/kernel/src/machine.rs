@@ -33,6 +33,13 @@ pub trait Machine: Send + Sync {
         0
     }
 
+    /// How much of its gas limit the transaction will presumably take to execute: what
+    /// runs no code takes less than what it pays. For planning alone; nothing depends
+    /// on it.
+    fn work(&self, tx: &Decoded) -> u64 {
+        tx.gas_limit
+    }
+
     /// Whether there can be an account with this address: a machine with shorter ones
     /// knows none that is not padded.
     fn is_address(&self, _address: &B256) -> bool {

@@ -163,8 +163,8 @@ impl Parallel {
         })
     }
 
-    /// Executes blocks whose transactions may use less gas than this together
-    /// sequentially, and hands no more than this to a worker at once where a
+    /// Executes blocks whose transactions presumably take less gas than this to execute
+    /// together ([`polity_kernel::Machine::work`]) sequentially, and hands no more than this to a worker at once where a
     /// block is small: else it would go to one of them as a whole.
     #[must_use]
     pub const fn with_least_gas(mut self, gas: u64) -> Self {
@@ -256,7 +256,13 @@ impl Parallel {
     ) -> Result<(Built, Statistics), BlockError> {
         let transactions = block.transactions.len();
         let gas = block.transactions.iter().fold(0_u64, |sum, tx| sum.saturating_add(tx.gas_limit));
-        let small = transactions == 0 || gas < self.least_gas;
+        let work = |tx: &Decoded| machines.get(tx.machine).map_or(0, |machine| machine.work(tx));
+        let mut least = self.least_gas;
+        // Only as far as it takes to know.
+        let small = !block.transactions.iter().any(|tx| {
+            least = least.saturating_sub(work(tx));
+            least == 0
+        });
         let count = u32::try_from(transactions).ok().filter(|_| self.threads > 1 && !small);
         let Some(count) = count else {
             let built =

@@ -10,7 +10,7 @@ use crate::{
     spec::{ChainSpec, Fork},
     trace::quietly,
     transaction::{Transaction, Waiver, decode_bytes, decode_envelope},
-    transfer::transfer,
+    transfer::{self, transfer},
 };
 use alloc::{
     boxed::Box,
@@ -272,6 +272,12 @@ impl Machine for Evm {
     // What arithmetic takes (`polity-benches interop`).
     fn unit(&self) -> u64 {
         750
+    }
+
+    fn work(&self, tx: &Decoded) -> u64 {
+        let env = tx.payload().map(|tx: &Transaction| &tx.env);
+        let pays = env.is_some_and(|env| env.kind.is_call() && env.data.is_empty());
+        if pays { transfer::WORK.min(tx.gas_limit) } else { tx.gas_limit }
     }
 
     fn is_address(&self, address: &B256) -> bool {

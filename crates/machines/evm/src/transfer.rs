@@ -18,6 +18,9 @@ use revm::{
 /// The gas of a transaction without data.
 const GAS: u64 = 21_000;
 
+/// What executing one takes, counted in gas of other transactions.
+pub(crate) const WORK: u64 = 7_000;
+
 /// Executes a transfer of ether from an account without code to another, by the
 /// rules from EIP-161 on. `None` where the transaction is anything else or might
 /// not succeed; it has then left no trace.
