@@ -14,6 +14,7 @@ mod identity;
 mod marks;
 mod recent;
 mod seal;
+mod segments;
 mod store;
 mod transaction;
 mod trial;

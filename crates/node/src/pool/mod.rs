@@ -12,12 +12,15 @@ mod error;
 mod guests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{
+    Address, B256,
+    map::{HashMap, hash_map::Entry},
+};
 use polity_evm::account;
 use polity_kernel::View;
 use polity_types::AccountRecord;
