@@ -12,6 +12,7 @@ mod fork;
 mod guest;
 mod identity;
 mod marks;
+mod receipts;
 mod recent;
 mod seal;
 mod segments;

@@ -176,7 +176,7 @@ impl Pool {
             inner.queues.iter().filter_map(|(address, queue)| head(address, queue.next)).collect();
         let mut gas = 0_u64;
         let most = gas_limit.saturating_mul(4);
-        let mut best = Vec::new();
+        let mut best = Vec::with_capacity(inner.hashes.len());
         while let Some((.., address, nonce)) = heads.pop() {
             let waiting = inner.queues.get(&address).and_then(|queue| queue.waiting.get(&nonce));
             let Some(waiting) = waiting else { continue };
