@@ -48,6 +48,8 @@ pub use block::{Block, Candidate, Entry, Included};
 pub use error::ChainError;
 pub use guest::{ANCESTORS, Company, Guest, GuestTransaction, Guests, IncludedGuest};
 pub use identity::Identity;
+#[cfg(test)]
+pub(crate) use receipts::tests::included;
 pub use seal::Draft;
 pub use store::{Place, Store, StoreError};
 pub use transaction::{Envelope, Sidecar, Transaction, without_blobs};

@@ -74,7 +74,7 @@ fn hash<K: AsRef<[u8]> + Eq + Hash>(known: &mut HashMap<K, B256>, key: K) -> B25
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use alloy_consensus::{SignableTransaction, TxEip1559, TxLegacy};
@@ -87,7 +87,8 @@ mod tests {
         *,
     };
 
-    fn included(number: u64) -> Included {
+    /// A transaction with logs, those of another machine among them.
+    pub(crate) fn included(number: u64) -> Included {
         let signature = Signature::test_signature();
         let envelope: Envelope = if number.is_multiple_of(3) {
             let tx = TxLegacy { nonce: number, to: TxKind::Create, ..TxLegacy::default() };
