@@ -483,6 +483,10 @@ async fn ethereums_tools_see_ethereums_transactions() {
     let receipts = door.call("eth_getBlockReceipts", json!(["0x1"])).await.unwrap();
     assert_eq!(receipts.as_array().unwrap().len(), 2);
     assert_eq!(receipts[1]["cumulativeGasUsed"], "0xa410");
+    for (index, hash) in [order[1], order[3]].into_iter().enumerate() {
+        let receipt = door.call("eth_getTransactionReceipt", json!([hash])).await.unwrap();
+        assert_eq!(receipt, receipts[index]);
+    }
 
     // Traces stand on what the other machines' transactions before did.
     let tracer = json!({ "tracer": "prestateTracer" });

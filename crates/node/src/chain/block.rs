@@ -3,7 +3,7 @@ use std::sync::Arc;
 use alloy_consensus::Header;
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{B256, Bytes, Log};
-use polity_evm::{logs, receipt::ReceiptParts};
+use polity_evm::{KIND, logs, receipt::ReceiptParts};
 use polity_kernel::{Decoded, TransactionOutput};
 use polity_types::{Event, MachineKind, Receipt};
 
@@ -50,6 +50,11 @@ impl Included {
     /// The Ethereum logs.
     pub fn logs(&self) -> Vec<Log> {
         logs(&self.events)
+    }
+
+    /// How many Ethereum logs it has.
+    pub fn log_count(&self) -> usize {
+        self.events.iter().filter(|event| event.emitter.machine == KIND).count()
     }
 
     /// What Ethereum's receipt is made of.

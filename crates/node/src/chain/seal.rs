@@ -17,8 +17,7 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use polity_engine::{BlockOutput, Parallel, Refusal};
 use polity_evm::{
-    BlockInput, KIND, header,
-    receipt::{self, logs_bloom},
+    BlockInput, KIND, header, receipt,
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::ViewError;
@@ -27,7 +26,7 @@ use polity_types::Resources;
 
 use super::{
     ANCESTORS, Block, Built, Candidate, Chain, ChainError, ChainView, Event, Included,
-    IncludedGuest, Tip, edits, marks, view::Layer,
+    IncludedGuest, Tip, edits, marks, receipts, view::Layer,
 };
 
 /// The roots of so many transactions are worth a second thread.
@@ -344,6 +343,8 @@ fn part(
     let mut outputs = (0_u32..).zip(std::mem::take(&mut built.output.transactions));
     let mut supplements = supplements.into_iter();
     let mut others = Vec::new();
+    let own = candidates.iter().filter(|candidate| matches!(candidate, Candidate::Ethereum(_)));
+    block.transactions.reserve_exact(own.count());
     for (place, candidate) in candidates.iter().enumerate() {
         if let Some(left_out) = refused.next_if(|left_out| left_out.candidate == place) {
             others.push((candidate.clone(), reason(left_out.why)));
@@ -385,20 +386,18 @@ fn finish(block: &mut Block, fork: Fork, output: &BlockOutput) -> Result<(), Cha
     if fork >= Fork::Cancun {
         header.blob_gas_used = Some(totals.used.availability);
     }
-    let receipts = receipt::receipts(transactions.iter().map(Included::parts))?;
     let encode = |included: &Included, out: &mut Vec<u8>| {
         included.transaction.envelope.encode_2718(out);
     };
     let transactions_root = || ordered_trie_root_with_encoder(transactions, encode);
-    let receipts_root = || receipt::receipts_root(&receipts);
-    let (transactions_root, receipts_root) = if transactions.len() < MANY {
-        (transactions_root(), receipts_root())
+    let summary = || receipts::summary(transactions);
+    let (transactions_root, summary) = if transactions.len() < MANY {
+        (transactions_root(), summary())
     } else {
-        rayon::join(transactions_root, receipts_root)
+        rayon::join(transactions_root, summary)
     };
     header.transactions_root = transactions_root;
-    header.receipts_root = receipts_root;
-    header.logs_bloom = logs_bloom(&receipts);
+    (header.receipts_root, header.logs_bloom) = summary?;
     if fork >= Fork::Prague {
         // What other machines hand out is nothing that Ethereum asks for.
         let end = output.end.iter().filter(|end| end.machine == KIND);

@@ -7,21 +7,21 @@ use std::{
 };
 
 use alloy_consensus::Header;
-use alloy_eips::eip2718::Decodable2718;
+use alloy_eips::eip2718::{Decodable2718, Encodable2718};
 use alloy_primitives::{Address, B256, Bloom};
-use alloy_rlp::{Decodable, Encodable};
+use alloy_rlp::Decodable;
 use borsh::{BorshDeserialize, BorshSerialize};
 use polity_evm::{KIND, Unsigned};
 use polity_state::Changes;
 use polity_types::{AccountId, Event, MachineKind, Receipt};
 use redb::{
     Builder, Database, Durability, ReadableDatabase, ReadableTable, ReadableTableMetadata,
-    TableDefinition, backends::InMemoryBackend,
+    TableDefinition,
 };
 
 use super::{
     Block, Entry, Envelope, GuestTransaction, Guests, Identity, Included, IncludedGuest,
-    Transaction, edits, recent::Recent,
+    Transaction, edits, recent::Recent, segments::Segments,
 };
 
 /// Height → header, transactions and withdrawals.
@@ -106,14 +106,15 @@ pub enum StoreError {
     Genesis,
 }
 
-#[derive(BorshSerialize, BorshDeserialize)]
+/// [`rows`] writes the fields of this and the next two in their order.
+#[derive(BorshDeserialize)]
 struct BlockRow {
     header: Vec<u8>,
     transactions: Vec<TransactionRow>,
     withdrawals: Vec<u8>,
 }
 
-#[derive(BorshSerialize, BorshDeserialize)]
+#[derive(BorshDeserialize)]
 struct TransactionRow {
     /// The byte of the machine whose transaction it is.
     machine: u8,
@@ -124,7 +125,7 @@ struct TransactionRow {
     raw: Vec<u8>,
 }
 
-#[derive(BorshSerialize, BorshDeserialize)]
+#[derive(BorshDeserialize)]
 struct ReceiptRow {
     receipt: Receipt,
     events: Vec<Event>,
@@ -144,7 +145,7 @@ impl Store {
     /// # Errors
     /// No memory.
     pub fn in_memory(identity: &Identity, guests: Guests) -> Result<Self, StoreError> {
-        let database = builder().create_with_backend(InMemoryBackend::new()).map_err(failed)?;
+        let database = builder().create_with_backend(Segments::default()).map_err(failed)?;
         Self::with(database, false, identity, guests)
     }
 
@@ -232,8 +233,11 @@ impl Store {
             let mut table = write.open_table(NUMBERS).map_err(failed)?;
             table.insert(block.hash.0, number).map_err(failed)?;
             let mut table = write.open_table(PLACES).map_err(failed)?;
-            for (index, included) in (0_u32..).zip(&block.transactions) {
-                let hash = included.transaction.hash();
+            let hashes = block.transactions.iter().map(|included| included.transaction.hash());
+            let mut places: Vec<_> = hashes.zip(0_u32..).collect();
+            // In order they find most of their pages at hand.
+            places.sort_unstable();
+            for (hash, index) in places {
                 table.insert(hash.0, (number, index)).map_err(failed)?;
             }
             let mut table = write.open_table(HASHES).map_err(failed)?;
@@ -498,27 +502,37 @@ fn builder() -> Builder {
     builder
 }
 
+/// What a transaction and its receipt take about, so that a row seldom has to grow.
+const TYPICAL: (usize, usize) = (256, 384);
+
+/// The rows of a block and of its receipts.
 fn rows(block: &Block) -> Result<(Vec<u8>, Vec<u8>), StoreError> {
-    let mut header = Vec::new();
-    block.header.encode(&mut header);
-    let mut withdrawals = Vec::new();
-    block.withdrawals.encode(&mut withdrawals);
-    let transactions = block.all().map(|entry| TransactionRow {
-        machine: entry.decoded().machine.byte(),
-        sender: match entry {
-            Entry::Ethereum(included) => included.transaction.sender().to_vec(),
-            Entry::Guest(_) => Vec::new(),
-        },
-        raw: entry.raw().into(),
-    });
-    let row = BlockRow { header, transactions: transactions.collect(), withdrawals };
-    let receipts = block.all().map(|entry| ReceiptRow {
-        receipt: entry.receipt().clone(),
-        events: entry.events().to_vec(),
-        supplement: entry.supplement().to_vec(),
-    });
-    let receipts: Vec<ReceiptRow> = receipts.collect();
-    Ok((borsh::to_vec(&row).map_err(failed)?, borsh::to_vec(&receipts).map_err(failed)?))
+    let count = u32::try_from(block.len()).map_err(failed)?;
+    let room = |typical: usize| Vec::with_capacity(block.len().saturating_mul(typical));
+    let (mut row, mut receipts) = (room(TYPICAL.0), room(TYPICAL.1));
+    alloy_rlp::encode(&block.header).serialize(&mut row).map_err(failed)?;
+    count.serialize(&mut row).map_err(failed)?;
+    count.serialize(&mut receipts).map_err(failed)?;
+    for entry in block.all() {
+        let machine = entry.decoded().machine.byte();
+        match entry {
+            Entry::Ethereum(Included { transaction, .. }) => {
+                let length = u32::try_from(transaction.envelope.encode_2718_len());
+                let sender = transaction.sender();
+                let head = (machine, sender.as_slice(), length.map_err(failed)?);
+                head.serialize(&mut row).map_err(failed)?;
+                transaction.envelope.encode_2718(&mut row);
+            }
+            Entry::Guest(included) => {
+                let (sender, raw): (&[u8], &[u8]) = (&[], &included.transaction.raw);
+                (machine, sender, raw).serialize(&mut row).map_err(failed)?;
+            }
+        }
+        let receipt = (entry.receipt(), entry.events(), entry.supplement());
+        receipt.serialize(&mut receipts).map_err(failed)?;
+    }
+    alloy_rlp::encode(&block.withdrawals).serialize(&mut row).map_err(failed)?;
+    Ok((row, receipts))
 }
 
 fn parse(block: &[u8], receipts: &[u8], guests: &Guests) -> Result<Block, StoreError> {

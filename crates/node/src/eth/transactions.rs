@@ -118,8 +118,7 @@ fn receipt(door: &Ethereum, params: &mut Params<'_>) -> Reply {
 
 fn receipt_of(door: &Ethereum, hash: &B256) -> Result<Option<RpcReceipt>, RpcError> {
     let Some((block, index)) = door.node.chain.transaction(hash)? else { return Ok(None) };
-    let mut receipts = convert::receipts(door.node.chain.spec(), &block).into_iter();
-    Ok(receipts.nth(index))
+    Ok(convert::receipt(door.node.chain.spec(), &block, index))
 }
 
 type Sent = Result<B256, RpcError>;

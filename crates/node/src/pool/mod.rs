@@ -12,12 +12,15 @@ mod error;
 mod guests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, VecDeque, hash_map::Entry},
+    collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use alloy_consensus::Transaction as _;
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{
+    Address, B256,
+    map::{HashMap, hash_map::Entry},
+};
 use polity_evm::account;
 use polity_kernel::View;
 use polity_types::AccountRecord;
@@ -173,7 +176,7 @@ impl Pool {
             inner.queues.iter().filter_map(|(address, queue)| head(address, queue.next)).collect();
         let mut gas = 0_u64;
         let most = gas_limit.saturating_mul(4);
-        let mut best = Vec::new();
+        let mut best = Vec::with_capacity(inner.hashes.len());
         while let Some((.., address, nonce)) = heads.pop() {
             let waiting = inner.queues.get(&address).and_then(|queue| queue.waiting.get(&nonce));
             let Some(waiting) = waiting else { continue };
