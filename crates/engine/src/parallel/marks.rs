@@ -82,3 +82,29 @@ impl Marks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASHES: [u64; 3] = [0, 1 << 20, 1 << 21];
+
+    #[test]
+    fn a_block_sees_its_own_marks_alone() {
+        let mut marks = Marks::new();
+        // The last ones do not fit behind the others any more.
+        for places in [3, 1, u32::MAX / 2, u32::MAX / 2, 7, u32::MAX - 1, 2] {
+            marks.begin(places);
+            assert!(HASHES.iter().all(|hash| !marks.is_marked(*hash)));
+            assert!(HASHES.iter().all(|hash| !marks.is_committed_since(*hash, 0)));
+            let last = places - 1;
+            marks.show(HASHES[0], last);
+            marks.commit(HASHES[1], 0);
+            marks.commit(HASHES[1], last);
+            assert!(marks.is_marked(HASHES[0]) && !marks.is_committed_since(HASHES[0], 0));
+            assert!(marks.is_marked(HASHES[1]) && marks.is_committed_since(HASHES[1], last));
+            assert!(!marks.is_committed_since(HASHES[1], last + 1));
+            assert!(!marks.is_marked(HASHES[2]));
+        }
+    }
+}

@@ -21,9 +21,8 @@ const GAS: u64 = 21_000;
 /// What executing one takes, counted in gas of other transactions.
 pub(crate) const WORK: u64 = 7_000;
 
-/// Executes a transfer of ether from an account without code to another, by the
-/// rules from EIP-161 on. `None` where the transaction is anything else or might
-/// not succeed; it has then left no trace.
+/// Executes a transfer of ether from an account without code to another. `None` where the
+/// transaction is anything else or might not succeed; it has then left no trace.
 pub(crate) fn transfer(
     environment: &Environment,
     tx: &TxEnv,
@@ -91,12 +90,13 @@ impl Terms {
             && tx.access_list.0.is_empty()
             && tx.blob_hashes.is_empty()
             && tx.authorization_list.is_empty()
-            // Nothing is left that somebody touched and that is empty.
+            // Nothing is left that somebody touched and that is empty: the forks before
+            // EIP-161 and those after it agree.
             && !tx.value.is_zero()
             // No precompile, and no door of the gateway's.
             && to.first_chunk::<18>() != Some(&[0; 18])
             && !(environment.gateway && gateway::known(to).is_some());
-        let is_possible = (SpecId::SPURIOUS_DRAGON..SpecId::AMSTERDAM).contains(&spec)
+        let is_possible = spec < SpecId::AMSTERDAM
             && (spec < SpecId::MERGE || block.prevrandao.is_some())
             && (spec < SpecId::CANCUN || block.blob_excess_gas_and_price.is_some())
             && (tx.chain_id == Some(cfg.chain_id) || (is_legacy && tx.chain_id.is_none()))

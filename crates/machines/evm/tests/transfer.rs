@@ -37,8 +37,10 @@ const PRECOMPILE: Address = address!("0x0000000000000000000000000000000000000004
 const NOBODY: Address = address!("0x0000000000000000000000000000000000099999");
 const ALL: [Address; 6] = [A, B, CONTRACT, DELEGATED, PRECOMPILE, NOBODY];
 
-const FORKS: [Fork; 9] = [
+const FORKS: [Fork; 11] = [
+    Fork::Frontier,
     Fork::Homestead,
+    Fork::Tangerine,
     Fork::SpuriousDragon,
     Fork::Istanbul,
     Fork::Berlin,
