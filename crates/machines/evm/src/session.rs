@@ -588,24 +588,37 @@ fn destroy(host: &mut dyn Host, handle: Account) -> Result<(), Halt> {
 }
 
 /// After EIP-161 a touched account that is empty is removed; before, a touched
-/// account exists even if it is empty.
+/// account exists even if it is empty. Relies on what decides it, whichever way.
 fn settle_existence(
     host: &mut dyn Host,
     handle: Account,
     account: &EvmAccount,
     clears_empty: bool,
 ) -> Result<(), Halt> {
-    if !account.info.is_empty() {
+    let now = record(account);
+    let original = host.original(handle)?;
+    let unchanged = now == original.unwrap_or_default();
+    if !unchanged && !now.is_empty() {
         return Ok(());
     }
-    let original = host.original(handle)?;
     if !clears_empty {
         host.rely_existence(handle)?;
         if original.is_none() {
             host.set_existence(handle, true)?;
         }
-    } else if let Some(original) = original {
-        host.rely_emptiness(handle)?;
+        return Ok(());
+    }
+    if now.code.is_some() {
+        return host.rely_code(handle);
+    }
+    host.rely_emptiness(handle)?;
+    if !now.is_empty() {
+        return Ok(());
+    }
+    if unchanged {
+        host.rely_existence(handle)?;
+    }
+    if let Some(original) = original {
         if !original.is_empty() {
             host.rely_balance(handle, original.balance, original.balance)?;
         }
