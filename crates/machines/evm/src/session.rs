@@ -608,8 +608,10 @@ fn settle_existence(
         }
         return Ok(());
     }
+    // Each question is relied on before the next, which the answer leads to.
+    host.rely_code(handle)?;
     if now.code.is_some() {
-        return host.rely_code(handle);
+        return Ok(());
     }
     host.rely_emptiness(handle)?;
     if !now.is_empty() {

@@ -4,21 +4,26 @@
 
 mod scenery;
 
-use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use polity_evm::{
-    Evm, Unsigned, account,
+    Evm, KIND, Unsigned, account,
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::{Executed, Kernel, Machines, Scratch, TransactionOutput};
 use polity_testkit::state::State;
-use polity_types::{AccountRecord, Resources};
+use polity_types::{AccountRecord, CodeRef, Resources};
 use revm::context::TxEnv;
 
 const SENDER: Address = Address::repeat_byte(0x11);
 const TOUCHED: Address = Address::repeat_byte(0x22);
+/// That of the scenery's block.
+const BENEFICIARY: Address = Address::with_last_byte(0xbe);
+/// A contract that does nothing.
+const STOP: &[u8] = &[0];
 
-/// A call without value, data or tip of an account as it is in `touched`.
-fn call(fork: Fork, touched: Option<AccountRecord>) -> TransactionOutput {
+/// A call without value, data or tip. Whom it calls, or else who would get the tip, is as in
+/// `touched`.
+fn run(fork: Fork, called: bool, touched: Option<AccountRecord>) -> TransactionOutput {
     let machines = Machines::default().with(Evm::new(ChainSpec::single(fork))).unwrap();
     let base_fee = if fork >= Fork::London { 7 } else { 0 };
     let block = scenery::block(base_fee);
@@ -26,7 +31,9 @@ fn call(fork: Fork, touched: Option<AccountRecord>) -> TransactionOutput {
     let ether = U256::from(1_000_000_000_000_000_000_u64);
     let sender = AccountRecord { balance: ether, ..AccountRecord::default() };
     state.accounts.insert(account(SENDER), sender);
-    state.accounts.extend(touched.map(|record| (account(TOUCHED), record)));
+    let place = if called { TOUCHED } else { BENEFICIARY };
+    state.accounts.extend(touched.map(|record| (account(place), record)));
+    state.codes.insert(keccak256(STOP), STOP.into());
     let env = TxEnv {
         caller: SENDER,
         gas_limit: 50_000,
@@ -48,16 +55,22 @@ fn call(fork: Fork, touched: Option<AccountRecord>) -> TransactionOutput {
 fn it_is_another_matter_whether_it_was_there() {
     let paid = AccountRecord { balance: U256::from(5), ..AccountRecord::default() };
     let used = AccountRecord { sequence: 1, ..AccountRecord::default() };
-    let records = [None, Some(AccountRecord::default()), Some(paid), Some(used)];
+    let code = Some(CodeRef { machine: KIND, hash: keccak256(STOP) });
+    let coded = AccountRecord { code, ..AccountRecord::default() };
+    let empty = AccountRecord::default();
+    let records = [None, Some(empty), Some(paid), Some(used), Some(coded)];
     for fork in [Fork::Homestead, Fork::SpuriousDragon, Fork::London, Fork::Osaka] {
-        for here in records {
-            let output = call(fork, here);
-            for there in records {
-                let holds = output.effects.accounts.iter().all(|effects| {
-                    effects.account != account(TOUCHED) || effects.holds(there.as_ref())
-                });
-                if holds {
-                    assert_eq!(output, call(fork, there), "{fork}: {here:?} and {there:?}");
+        for (called, place) in [(true, TOUCHED), (false, BENEFICIARY)] {
+            for here in records {
+                let output = run(fork, called, here);
+                for there in records {
+                    let holds = output.effects.accounts.iter().all(|effects| {
+                        effects.account != account(place) || effects.holds(there.as_ref())
+                    });
+                    if holds {
+                        let what = format!("{fork}, called: {called}, {here:?} and {there:?}");
+                        assert_eq!(output, run(fork, called, there), "{what}");
+                    }
                 }
             }
         }
