@@ -291,53 +291,17 @@ impl<'b> Memory<'b> {
         if !self.shards.marks.is_marked(hash) {
             return Ok(Found::settled(self.base.account(id)?));
         }
-        let shard = self.accounts(hash)?;
-        let committed = shard.committed.find(hash, |account| account.id == *id);
-        let committed = committed.map(|account| account.record);
-        let pending = match from {
-            Place::Turn => None,
-            Place::Ahead(place) => {
-                let pending = shard.pending.find(hash, |pending| pending.id == *id);
-                pending.map(|pending| (place, pending))
-            }
-        };
-        let before = pending.into_iter().flat_map(|(place, pending)| {
-            pending.changes.iter().take_while(move |(writer, _)| *writer < place)
-        });
-        let mut before = before.peekable();
-        if before.peek().is_none() {
-            drop(before);
-            drop(shard);
+        let is = |account: &Account| account.id == *id;
+        let mut shard = self.accounts(hash)?;
+        let mut known = shard.committed.find(hash, is).map(|account| account.record);
+        if known.is_none() {
             // The base may be slow: others shall not wait for it.
-            let record = committed.map_or_else(|| self.base.account(id), Ok)?;
-            return Ok(Found::settled(record));
-        }
-        if let Some((writer, _)) = before.clone().find(|(_, change)| change.stale) {
-            return Err(ViewError::NotReady(*writer));
-        }
-        let Some(mut record) = committed else {
-            drop(before);
             drop(shard);
-            return self.guess(hash, id, self.base.account(id)?, from);
-        };
-        for (_, change) in before {
-            record = change.apply(record);
+            let base = self.base.account(id)?;
+            shard = self.accounts(hash)?;
+            known = shard.committed.find(hash, is).map(|account| account.record).or(Some(base));
         }
-        Ok(Found { value: record, guessed: true })
-    }
-
-    /// The record as a chunk that runs ahead presumes it, given that before the
-    /// block, which no chunk had changed when that was read.
-    fn guess(
-        &self,
-        hash: u64,
-        id: &AccountId,
-        base: Option<AccountRecord>,
-        from: Place,
-    ) -> Result<Found<Option<AccountRecord>>, ViewError> {
-        let shard = self.accounts(hash)?;
-        let committed = shard.committed.find(hash, |account| account.id == *id);
-        let mut record = committed.map_or(base, |account| account.record);
+        let mut found = Found::settled(known.flatten());
         if let Place::Ahead(place) = from
             && let Some(pending) = shard.pending.find(hash, |pending| pending.id == *id)
         {
@@ -345,10 +309,10 @@ impl<'b> Memory<'b> {
                 if change.stale {
                     return Err(ViewError::NotReady(*writer));
                 }
-                record = change.apply(record);
+                found = Found { value: change.apply(found.value), guessed: true };
             }
         }
-        Ok(Found { value: record, guessed: true })
+        Ok(found)
     }
 
     fn slot(
