@@ -61,8 +61,9 @@ pub(crate) struct Run {
     #[arg(long, env = "POLITY_THREADS", value_name = "N")]
     threads: Option<NonZeroUsize>,
 
-    /// Execute blocks whose transactions may use less gas than this together
-    /// sequentially [default: what takes longer than sharing it out].
+    /// Execute blocks whose transactions presumably take less gas than this together
+    /// sequentially; a payment takes less than it pays for [default: what takes longer than
+    /// sharing it out].
     #[arg(long, env = "POLITY_LEAST_GAS", value_name = "GAS")]
     least_gas: Option<u64>,
 

@@ -15,13 +15,15 @@ pub struct Overlay<'a> {
     cells: Cells,
 }
 
+type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
+
 /// What is laid over the base. Records and slots lie in tables of their own:
 /// most accounts have no slots, and the smaller an entry, the fewer cache lines
 /// a look-up touches.
-type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
-
 #[derive(Default)]
 pub(crate) struct Cells {
+    /// In the order in which they were set: what is appended is written faster than
+    /// what goes to a random place.
     records: Table<AccountId, Option<AccountRecord>>,
     storages: HashMap<AccountId, Storage>,
     codes: HashMap<B256, Arc<Code>>,

@@ -55,7 +55,8 @@ pub struct Seen<'a> {
 }
 
 /// What an absent account holds.
-static ABSENT: AccountRecord = AccountRecord { balance: U256::ZERO, sequence: 0, code: None };
+pub(crate) static ABSENT: AccountRecord =
+    AccountRecord { balance: U256::ZERO, sequence: 0, code: None };
 
 /// What there is of an account: a bit each, or two where there are three cases or
 /// four.

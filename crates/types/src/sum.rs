@@ -1,7 +1,4 @@
-use crate::{AccountRecord, Delta, Interval, Reliance, Seen, U256};
-
-/// What an absent account holds.
-static ABSENT: AccountRecord = AccountRecord { balance: U256::ZERO, sequence: 0, code: None };
+use crate::{AccountRecord, Delta, Interval, Reliance, Seen, packed::ABSENT};
 
 /// What several executions, one after the other, relied on and changed in the cells of one
 /// account: the effects of all of them together.
@@ -31,11 +28,6 @@ impl AccountSum {
             reset: seen.reset,
             relied,
         }
-    }
-
-    /// The account as the first execution found it.
-    pub const fn before(&self) -> Option<&AccountRecord> {
-        self.before.as_ref()
     }
 
     /// The account as the last one left it.
@@ -178,7 +170,7 @@ impl AccountSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{AccountId, CodeRef, MachineKind};
+    use crate::{AccountId, CodeRef, MachineKind, U256};
     use alloc::vec::Vec;
     use alloy_primitives::{Address, B256};
     use proptest::prelude::*;

@@ -138,6 +138,22 @@ struct PendingSlot {
     writes: Vec<(u32, Value, bool)>,
 }
 
+impl PendingAccount {
+    /// Takes out what a chunk changed; tells whether nothing is left.
+    fn withdraw(&mut self, place: u32) -> bool {
+        self.changes.retain(|(writer, _)| *writer != place);
+        self.changes.is_empty()
+    }
+}
+
+impl PendingSlot {
+    /// Takes out what a chunk wrote; tells whether nothing is left.
+    fn withdraw(&mut self, place: u32) -> bool {
+        self.writes.retain(|(writer, ..)| *writer != place);
+        self.writes.is_empty()
+    }
+}
+
 impl Shards {
     pub(super) fn new() -> Self {
         Self {
@@ -429,18 +445,12 @@ impl<'b> Memory<'b> {
                 pending,
                 *hash,
                 |pending| pending.id == account.id,
-                |pending| {
-                    pending.changes.retain(|(writer, _)| *writer != place);
-                    pending.changes.is_empty()
-                },
+                |pending| pending.withdraw(place),
             );
         }
         for (hash, id, slot) in draft.slots().filter(|(_, _, slot)| slot.write.is_some()) {
             let pending = &mut self.slots(hash)?.pending;
-            withdraw(pending, hash, is_pending(id, &slot.key), |pending| {
-                pending.writes.retain(|(writer, ..)| *writer != place);
-                pending.writes.is_empty()
-            });
+            withdraw(pending, hash, is_pending(id, &slot.key), |pending| pending.withdraw(place));
         }
         Ok(())
     }
@@ -538,10 +548,7 @@ impl<'b> Memory<'b> {
             &mut shard.pending,
             hash,
             |pending| pending.id == id,
-            |pending| {
-                pending.changes.retain(|(writer, _)| *writer != place);
-                pending.changes.is_empty()
-            },
+            |pending| pending.withdraw(place),
         );
         match shard.committed.find_mut(hash, |account| account.id == id) {
             Some(account) => {
@@ -566,10 +573,7 @@ impl<'b> Memory<'b> {
     ) -> Result<(), ViewError> {
         let mut shard = self.slots(hash)?;
         let is = |slot: &Slot| slot.id == *id && slot.key == *key;
-        withdraw(&mut shard.pending, hash, is_pending(id, key), |pending| {
-            pending.writes.retain(|(writer, ..)| *writer != place);
-            pending.writes.is_empty()
-        });
+        withdraw(&mut shard.pending, hash, is_pending(id, key), |pending| pending.withdraw(place));
         let value = value.clone();
         match shard.committed.find_mut(hash, is) {
             Some(slot) => (slot.place, slot.value) = (place, value),

@@ -164,8 +164,9 @@ impl Parallel {
     }
 
     /// Executes blocks whose transactions presumably take less gas than this to execute
-    /// together ([`polity_kernel::Machine::work`]) sequentially, and hands no more than this to a worker at once where a
-    /// block is small: else it would go to one of them as a whole.
+    /// together ([`polity_kernel::Machine::work`]) sequentially, and hands no more than
+    /// this to a worker at once where a block is small: else it would go to one of them
+    /// as a whole.
     #[must_use]
     pub const fn with_least_gas(mut self, gas: u64) -> Self {
         self.least_gas = gas;

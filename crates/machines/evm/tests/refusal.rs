@@ -2,12 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a panic is how a test fails")]
 
+mod scenery;
+
 use alloy_primitives::{Address, B256, TxKind, U256};
 use polity_evm::{
-    BlockInput, Evm, KIND, Unsigned, account,
+    Evm, Unsigned, account,
     spec::{ChainSpec, Fork},
 };
-use polity_kernel::{BlockContext, Executed, Inputs, Invalid, Kernel, Machines, Scratch};
+use polity_kernel::{Executed, Invalid, Kernel, Machines, Scratch};
 use polity_testkit::state::State;
 use polity_types::{AccountRecord, Effects, Resources};
 use revm::context::TxEnv;
@@ -17,20 +19,7 @@ const SENDER: Address = Address::repeat_byte(0x11);
 /// A transfer of 100 wei, with gas for 147,000 wei, by somebody with this balance and this nonce.
 fn refused(balance: u64, nonce: u64) -> (Invalid, Effects) {
     let machines = Machines::default().with(Evm::new(ChainSpec::single(Fork::Osaka))).unwrap();
-    let input = BlockInput {
-        gas_limit: 30_000_000,
-        base_fee: 7,
-        excess_blob_gas: Some(0),
-        ..BlockInput::default()
-    };
-    let block = BlockContext {
-        chain_id: 1,
-        number: 100,
-        timestamp: 1_000,
-        beneficiary: account(Address::with_last_byte(0xbe)),
-        randomness: B256::ZERO,
-        inputs: Inputs::default().with(KIND, input),
-    };
+    let block = scenery::block(7);
     let mut state = State::default();
     let record = AccountRecord { balance: U256::from(balance), sequence: nonce, code: None };
     state.accounts.insert(account(SENDER), record);
