@@ -42,7 +42,8 @@ use core::{
 use draft::Draft;
 use memory::{Memory, Shards, lock};
 use polity_kernel::{
-    Decoded, Executed, Halt, Kernel, Machines, Scratch, Totals, TransactionOutput, View, ViewError,
+    Decoded, Executed, Halt, Kernel, Machine, Machines, Scratch, Totals, TransactionOutput, View,
+    ViewError,
 };
 use polity_types::{AccountEffects, MachineKind, SlotEffects};
 use predictor::Predictor;
@@ -50,6 +51,7 @@ use schedule::{Schedule, Turn};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError, TryLockError},
+    time::{Duration, Instant},
 };
 
 /// See [`Parallel::with_least_gas`]. Waking the workers costs as much as
@@ -506,7 +508,8 @@ impl Run<'_> {
         };
         for index in range.start.saturating_add(done)..range.end {
             let Some(tx) = self.block.transactions.get(index as usize) else { return };
-            if self.predictor.expects_conflict(tx, index) || !has_room(tx) {
+            let in_vain = self.predictor.expects_conflict(tx, index) && !self.schedule.is_starved();
+            if in_vain || !has_room(tx) {
                 ahead.attempts.push(None);
                 continue;
             }
@@ -612,6 +615,7 @@ impl Run<'_> {
         };
         let was_ahead = !attempts.is_empty();
         let (mut ran_ahead, mut vain) = (0, 0);
+        let (mut took, mut work) = (Duration::ZERO, 0_u64);
         let mut attempts = attempts.into_iter();
         let cells = lock(self.cells).pop().unwrap_or_default();
         let mut state = Overlay::over_in(&self.memory, cells);
@@ -630,15 +634,27 @@ impl Run<'_> {
             }
             let (attempt, in_turn) = match ahead {
                 Some(attempt) if holds => (attempt, false),
-                _ => (self.attempt(index, true, &state, worker), true),
+                _ => {
+                    let start = Instant::now();
+                    let attempt = self.attempt(index, true, &state, worker);
+                    took = took.saturating_add(start.elapsed());
+                    (attempt, true)
+                }
             };
             let taken = self.take(index as usize, tx, attempt, commit)?;
             let Some(output) = taken else { continue };
+            if in_turn {
+                work = work.saturating_add(self.work_of(tx, output));
+            }
             let applied = match in_turn {
                 true => state.apply_with(&output.effects, worker.scratch.written()),
                 false => state.apply(&output.effects),
             };
             applied.map_err(|error| BlockError::Overlay { place, error })?;
+        }
+        if work > 0 {
+            let work = Duration::from_nanos(work / 1000);
+            self.schedule.learn_pace(chunk, took, work);
         }
         match ran_ahead {
             // It was left for its turn as a whole.
@@ -652,6 +668,12 @@ impl Run<'_> {
             self.drop_draft(former);
         }
         Ok(())
+    }
+
+    /// How long the transaction should have taken, in picoseconds.
+    fn work_of(&self, tx: &Decoded, output: &TransactionOutput) -> u64 {
+        let unit = self.machines.get(tx.machine).map_or(0, Machine::unit);
+        output.receipt.gas_used.saturating_mul(unit)
     }
 
     /// Whether the block has room for all of a chunk that ran ahead as a whole. A

@@ -6,7 +6,8 @@
 //! turn) or committed. The *frontier* is the first that is not committed; it is
 //! settled by the worker that holds the commit lock of [`super::Run`]. All
 //! others run ahead, in order, no further than a window behind the frontier, and
-//! only as long as that is mostly worth it.
+//! only as long as that is mostly worth it. Where the frontier waits for a slow
+//! state it always is: what runs ahead in vain has fetched what the turn reads.
 //!
 //! A worker with nothing to do sleeps until something changes; nobody spins.
 
@@ -17,12 +18,12 @@ use shuttle::sync::{
     Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
-use std::sync::PoisonError;
 #[cfg(not(feature = "shuttle"))]
 use std::sync::{
     Condvar, Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
+use std::{sync::PoisonError, time::Duration};
 
 /// How many chunks per thread may have run and wait for their turn.
 const WINDOW_PER_THREAD: u32 = 4;
@@ -39,6 +40,9 @@ const MOSTLY: u32 = ONE / 8 * 5;
 
 /// See [`MOSTLY`].
 const PROBE: u32 = 24;
+
+/// A state that makes executions take so many times as long as their gas says is slow.
+const STARVED: u32 = 4;
 
 /// The weight of what was learned before, in chunks.
 const MEMORY: u32 = 4;
@@ -58,6 +62,9 @@ pub(super) struct Schedule {
     ahead: AtomicU32,
     /// The share of vain executions, as a moving average; see [`ONE`].
     vain: AtomicU32,
+    /// Up to which chunk the frontier is taken to wait for the state rather than for a
+    /// processor.
+    starved: AtomicU32,
     stopped: AtomicBool,
     changes: AtomicU64,
     sleepers: AtomicUsize,
@@ -113,6 +120,7 @@ impl Schedule {
             again_count: AtomicUsize::new(0),
             ahead: AtomicU32::new(0),
             vain: AtomicU32::new(0),
+            starved: AtomicU32::new(0),
             stopped: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             sleepers: AtomicUsize::new(0),
@@ -133,7 +141,7 @@ impl Schedule {
     /// Gives the block up.
     pub(super) fn stop(&self) {
         self.stopped.store(true, SeqCst);
-        self.ring();
+        self.wake_all();
     }
 
     /// What there is to do at the frontier. Only for the worker that holds the
@@ -177,6 +185,25 @@ impl Schedule {
         self.vain.store(before - before / MEMORY + share / MEMORY, SeqCst);
     }
 
+    /// How long the frontier took for what it ran of a chunk, and how long that should take.
+    pub(super) fn learn_pace(&self, index: u32, took: Duration, work: Duration) {
+        if took > work.saturating_mul(STARVED) {
+            // Running ahead is what keeps the next ones from waiting.
+            self.starved.store(index.saturating_add(self.window()), SeqCst);
+        }
+    }
+
+    /// Whether the frontier waits for the state rather than for a processor. Running ahead
+    /// is then worth it even in vain: who runs again in its turn finds what it reads at hand.
+    pub(super) fn is_starved(&self) -> bool {
+        self.frontier.load(SeqCst) < self.starved.load(SeqCst)
+    }
+
+    /// How many chunks behind the frontier may have run.
+    const fn window(&self) -> u32 {
+        WINDOW_PER_THREAD.saturating_mul(self.threads)
+    }
+
     /// The frontier's chunk is committed.
     pub(super) fn committed(&self, index: u32) {
         let waiting = self.task(index).map(|mut task| {
@@ -185,15 +212,17 @@ impl Schedule {
         });
         self.frontier.store(index + 1, SeqCst);
         self.release(waiting.unwrap_or_default());
-        if self.is_over() || self.may_run_ahead() {
-            self.ring();
+        if self.is_over() {
+            self.wake_all();
+        } else if self.may_run_ahead() {
+            self.wake_one();
         }
     }
 
     /// How many workers may run ahead beside the one at the frontier.
     fn allowed(&self) -> u32 {
         let vain = self.vain.load(SeqCst);
-        if vain < OFTEN {
+        if vain < OFTEN || self.is_starved() {
             self.threads
         } else if vain < MOSTLY {
             (self.threads / 2).max(1)
@@ -206,7 +235,7 @@ impl Schedule {
         if self.ahead.load(SeqCst) >= self.allowed() {
             return false;
         }
-        let limit = self.frontier.load(SeqCst) + WINDOW_PER_THREAD * self.threads;
+        let limit = self.frontier.load(SeqCst).saturating_add(self.window());
         self.again_count.load(SeqCst) > 0 || self.fresh.load(SeqCst) < limit.min(self.chunks)
     }
 
@@ -218,7 +247,13 @@ impl Schedule {
             // The frontier may have overtaken it.
             if task.status == Status::Idle && index >= self.frontier.load(SeqCst) {
                 task.status = Status::Running;
+                drop(task);
                 self.ahead.fetch_add(1, SeqCst);
+                // Who was woken wakes the next, as long as there is something to do: that
+                // wakes as many as are needed.
+                if self.sleepers.load(SeqCst) > 0 && self.may_run_ahead() {
+                    self.wake_one();
+                }
                 return Some(index);
             }
         }
@@ -232,7 +267,7 @@ impl Schedule {
             self.again_count.fetch_sub(1, SeqCst);
             return Some(index);
         }
-        let limit = self.frontier.load(SeqCst) + WINDOW_PER_THREAD * self.threads;
+        let limit = self.frontier.load(SeqCst).saturating_add(self.window());
         let claim = |fresh: u32| (fresh < limit.min(self.chunks)).then_some(fresh + 1);
         self.fresh.fetch_update(SeqCst, SeqCst, claim).ok()
     }
@@ -277,7 +312,7 @@ impl Schedule {
         self.again_count.fetch_add(waiting.len(), SeqCst);
         again.extend(waiting.into_iter().map(Reverse));
         drop(again);
-        self.ring();
+        self.wake_one();
     }
 
     /// A number that is another after each change that may give a sleeper
@@ -296,19 +331,68 @@ impl Schedule {
         self.sleepers.fetch_sub(1, SeqCst);
     }
 
-    fn ring(&self) {
+    /// Wakes a sleeper, for there is something to do.
+    fn wake_one(&self) {
+        self.change(Condvar::notify_one);
+    }
+
+    /// Wakes all sleepers, for there is nothing left to do.
+    fn wake_all(&self) {
+        self.change(Condvar::notify_all);
+    }
+
+    fn change(&self, notify: impl FnOnce(&Condvar)) {
         self.changes.fetch_add(1, SeqCst);
         if self.sleepers.load(SeqCst) > 0 {
             // A sleeper looks at the number with this lock held, so that it
             // either sees the new one or hears the bell.
             drop(lock(&self.bed));
-            self.bell.notify_all();
+            notify(&self.bell);
         }
     }
 }
 
-#[cfg(all(test, feature = "shuttle"))]
+#[cfg(all(test, not(feature = "shuttle")))]
 mod tests {
+    use super::*;
+
+    const CHUNKS: u32 = 4 * PROBE;
+    const WORK: Duration = Duration::from_micros(10);
+
+    /// Commits the frontier's chunk, after a run ahead in vain.
+    fn commit_in_vain(schedule: &Schedule) {
+        let index = schedule.frontier();
+        assert_eq!(schedule.turn(), Turn::Settle(index));
+        schedule.learn(1, 1);
+        schedule.committed(index);
+    }
+
+    #[test]
+    fn running_ahead_in_vain_ends_unless_the_state_is_slow() {
+        let schedule = Schedule::new(CHUNKS, 2);
+        while schedule.frontier() < PROBE + 1 {
+            commit_in_vain(&schedule);
+        }
+        assert_eq!(schedule.claim(), None);
+        // As long as its gas says, or a little longer.
+        schedule.learn_pace(schedule.frontier(), Duration::from_micros(40), WORK);
+        assert_eq!(schedule.claim(), None);
+        schedule.learn_pace(schedule.frontier(), Duration::from_micros(41), WORK);
+        let from = schedule.frontier();
+        let claimed = schedule.claim();
+        assert!(claimed.is_some());
+        claimed.into_iter().for_each(|index| schedule.done(index));
+        // It is slow no more.
+        while schedule.frontier() < from + schedule.window() {
+            assert!(schedule.is_starved());
+            commit_in_vain(&schedule);
+        }
+        assert!(!schedule.is_starved());
+    }
+}
+
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings {
     use super::*;
     use alloc::sync::Arc;
     use shuttle::{
@@ -340,6 +424,8 @@ mod tests {
             loop {
                 let Turn::Settle(index) = schedule.turn() else { break };
                 schedule.learn(thread_rng().gen_range(0..2), 1);
+                let took = Duration::from_micros(thread_rng().gen_range(0..2));
+                schedule.learn_pace(index, took, Duration::ZERO);
                 committed.push(index);
                 schedule.committed(index);
             }
