@@ -151,10 +151,11 @@ impl Evm {
         tx: &Transaction,
         host: &mut dyn Host,
     ) -> Result<Transacted, Halt> {
-        // Who wants to look on, or to be spared a check, is for revm.
-        if session.probe.is_none()
+        // Who wants to know how revm's own handler does it, or to be spared a check, is for that.
+        let ordinary = session.probe.is_none() && tx.waiver().is_none();
+        // A trace is told of frames.
+        if ordinary
             && !host.is_traced()
-            && tx.waiver().is_none()
             && let Some(receipt) = transfer(session.environment(&self.spec, host)?, &tx.env, host)?
         {
             // The kernel did all of it.
@@ -162,7 +163,11 @@ impl Evm {
             return Ok(Transacted::Included(receipt));
         }
         let run = session.execute(&self.spec, host, &tx.env, tx.waiver(), |executor| {
-            let result = executor.transact()?;
+            let message = if ordinary { executor.message()? } else { None };
+            let result = match message {
+                Some(result) => result,
+                None => executor.transact()?,
+            };
             let ctx = executor.ctx_ref();
             let blob_price = ctx.block().blob_gasprice().unwrap_or_default();
             Ok((result, ctx.block().basefee, blob_price))

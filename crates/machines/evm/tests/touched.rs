@@ -6,7 +6,7 @@ mod scenery;
 
 use alloy_primitives::{Address, B256, TxKind, U256, keccak256};
 use polity_evm::{
-    Evm, KIND, Unsigned, account,
+    Evm, KIND, Unsigned, Waiver, account,
     spec::{ChainSpec, Fork},
 };
 use polity_kernel::{Executed, Kernel, Machines, Scratch, TransactionOutput};
@@ -22,8 +22,13 @@ const BENEFICIARY: Address = Address::with_last_byte(0xbe);
 const STOP: &[u8] = &[0];
 
 /// A call without value, data or tip. Whom it calls, or else who would get the tip, is as in
-/// `touched`.
-fn run(fork: Fork, called: bool, touched: Option<AccountRecord>) -> TransactionOutput {
+/// `touched`. Who waives a check has revm's own handler execute it.
+fn run(
+    fork: Fork,
+    called: bool,
+    waiver: Waiver,
+    touched: Option<AccountRecord>,
+) -> TransactionOutput {
     let machines = Machines::default().with(Evm::new(ChainSpec::single(fork))).unwrap();
     let base_fee = if fork >= Fork::London { 7 } else { 0 };
     let block = scenery::block(base_fee);
@@ -42,7 +47,7 @@ fn run(fork: Fork, called: bool, touched: Option<AccountRecord>) -> TransactionO
         chain_id: Some(1),
         ..TxEnv::default()
     };
-    let tx = Unsigned::for_simulation().transaction(env, B256::ZERO);
+    let tx = Unsigned::for_simulation().transaction_with(env, B256::ZERO, waiver);
     let mut scratch = Scratch::default();
     let kernel = Kernel::new(&machines, &block, &state, &mut scratch);
     match kernel.transact(&tx, Resources::UNLIMITED).unwrap() {
@@ -60,16 +65,18 @@ fn it_is_another_matter_whether_it_was_there() {
     let empty = AccountRecord::default();
     let records = [None, Some(empty), Some(paid), Some(used), Some(coded)];
     for fork in [Fork::Homestead, Fork::SpuriousDragon, Fork::London, Fork::Osaka] {
-        for (called, place) in [(true, TOUCHED), (false, BENEFICIARY)] {
-            for here in records {
-                let output = run(fork, called, here);
-                for there in records {
-                    let holds = output.effects.accounts.iter().all(|effects| {
-                        effects.account != account(place) || effects.holds(there.as_ref())
-                    });
-                    if holds {
-                        let what = format!("{fork}, called: {called}, {here:?} and {there:?}");
-                        assert_eq!(output, run(fork, called, there), "{what}");
+        for waiver in [Waiver::NONE, Waiver { sender_code: true, ..Waiver::NONE }] {
+            for (called, place) in [(true, TOUCHED), (false, BENEFICIARY)] {
+                for here in records {
+                    let output = run(fork, called, waiver, here);
+                    for there in records {
+                        let holds = output.effects.accounts.iter().all(|effects| {
+                            effects.account != account(place) || effects.holds(there.as_ref())
+                        });
+                        if holds {
+                            let what = format!("{fork}, {waiver:?}, {place}: {here:?}, {there:?}");
+                            assert_eq!(output, run(fork, called, waiver, there), "{what}");
+                        }
                     }
                 }
             }
