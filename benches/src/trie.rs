@@ -70,7 +70,7 @@ impl Tries {
         for _ in 0..self.repeat {
             let block = keys.block(changes);
             let start = Instant::now();
-            let (updated, processor) = clock::process(|| trie.update_with(&block, join));
+            let (updated, processor) = clock::process(|| trie.replace(&block, join));
             updated?;
             least.wall = least.wall.min(start.elapsed());
             least.processor = least.processor.min(processor);

@@ -6,6 +6,7 @@ use eth_trie::{DB, EthTrie, Trie as _};
 use eyre::eyre;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use nomt::{KeyReadWrite, Nomt, Options, SessionParams, hasher::Sha2Hasher};
+use polity_kernel::View;
 use polity_state::{
     Backend, Changes, History, Memory, State,
     disk::{Disk, DiskOptions},
@@ -37,10 +38,10 @@ pub(super) trait Engine {
 
 pub(super) fn open(kind: Kind, place: &Path) -> eyre::Result<Box<dyn Engine>> {
     Ok(match kind {
-        Kind::Memory => Box::new(Polity::new(Arc::new(Memory::new()))?),
-        Kind::Disk => {
+        Kind::Memory => Box::new(Polity::new(Arc::new(Memory::new()), true)?),
+        Kind::Disk | Kind::Blind => {
             let disk = Disk::create(&place.join("state"), B256::ZERO, &DiskOptions::default())?;
-            Box::new(Polity::new(Arc::new(disk))?)
+            Box::new(Polity::new(Arc::new(disk), kind == Kind::Disk)?)
         }
         Kind::Nomt => Box::new(Raw::new(place)?),
         Kind::Mpt => Box::new(Mpt::new(place)?),
@@ -49,19 +50,24 @@ pub(super) fn open(kind: Kind, place: &Path) -> eyre::Result<Box<dyn Engine>> {
 
 struct Polity {
     state: State,
+    /// Whether a slot is read before it is set, as execution does.
+    reads: bool,
     changes: Changes,
 }
 
 impl Polity {
-    fn new(backend: Arc<dyn Backend>) -> eyre::Result<Self> {
-        Ok(Self { state: State::open(backend, History::Blocks(64))?, changes: Changes::new() })
+    fn new(backend: Arc<dyn Backend>, reads: bool) -> eyre::Result<Self> {
+        let state = State::open(backend, History::Blocks(64))?;
+        Ok(Self { state, reads, changes: Changes::new() })
     }
 }
 
 impl Engine for Polity {
     fn prepare(&mut self, entries: Vec<Entry>) -> eyre::Result<()> {
+        let view = self.reads.then(|| self.state.view());
         for Entry { account, key, value } in entries {
-            self.changes.set_slot(account, key, value)?;
+            let before = view.as_ref().map(|view| view.slot(&account, &key)).transpose()?;
+            self.changes.replace_slot(account, key, before, value)?;
         }
         Ok(())
     }

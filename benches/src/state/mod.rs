@@ -57,6 +57,8 @@ pub(crate) enum Kind {
     Memory,
     /// Polity's state on disk, with a history of 64 blocks.
     Disk,
+    /// The same, where nobody has read what the changes replace.
+    Blind,
     /// nomt alone, as its README shows it.
     Nomt,
     /// Ethereum's Merkle-Patricia trie: eth_trie, its nodes in fjall.

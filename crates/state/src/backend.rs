@@ -1,9 +1,9 @@
 use core::ops::Bound;
 
 use polity_types::{B256, Bytes};
-use polity_verify::{Change, Path, Trie};
+use polity_verify::{Change, Path, Trie, hash_value};
 
-use crate::{BlockRow, Head, StateError};
+use crate::{BlockRow, CellChange, Head, StateError, history};
 
 /// An ordered table of byte strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,14 +56,18 @@ pub struct Write {
     pub value: Option<Bytes>,
 }
 
-/// What is to take effect at once: changes of the trie and writes to tables.
+/// What is to take effect at once: changes of cells, in their table and in the
+/// trie, and writes to other tables.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
+    /// In ascending order of their paths.
+    cells: Vec<CellChange>,
+    /// What they change in the trie.
     trie: Vec<Change>,
-    /// How many of the changes are at paths without a leaf, at most.
-    new_leaves: usize,
     writes: Vec<Write>,
     head: Option<(u64, Option<B256>)>,
+    /// The block in whose history it is kept what the cells replace.
+    keep: Option<u64>,
 }
 
 /// A row of a table.
@@ -100,7 +104,7 @@ pub trait Backend: Send + Sync {
     /// Makes a batch take effect: all of it or, where there is an error or the
     /// process ends, nothing. Calls `announce` with the new root as soon as it
     /// is known, which may be long before the batch is durable, and returns
-    /// when it is. [`Batch::seal`] completes the writes once the root is known.
+    /// when it is. [`Batch::seal`] gives the writes once the root is known.
     ///
     /// # Errors
     /// The store failed.
@@ -120,23 +124,16 @@ pub trait Backend: Send + Sync {
 }
 
 impl Batch {
-    /// A batch that changes the trie so, in any order, each path once.
-    pub fn new(mut trie: Vec<Change>) -> Self {
-        trie.sort_unstable_by_key(|(path, _)| *path);
-        let new_leaves = trie.iter().filter(|(_, value)| value.is_some()).count();
-        Self { trie, new_leaves, ..Self::default() }
+    /// A batch that changes these cells, given in any order, each once.
+    pub fn new(mut cells: Vec<CellChange>) -> Self {
+        cells.sort_unstable_by_key(|cell| cell.path);
+        let trie = cells.iter().map(CellChange::change).collect();
+        Self { cells, trie, ..Self::default() }
     }
 
-    /// Tells that no more than so many of the trie's changes are at paths without
-    /// a leaf; what sets a leaf counts until then.
-    pub const fn set_new_leaves(&mut self, count: usize) {
-        self.new_leaves = count;
-    }
-
-    /// How many leaves the trie may have more after the batch. By this a backend
-    /// makes room; where it is too few, the commit may fail.
-    pub const fn new_leaves(&self) -> usize {
-        self.new_leaves
+    /// What the cells replace is kept in the history of this block.
+    pub const fn keep(&mut self, height: u64) {
+        self.keep = Some(height);
     }
 
     /// Adds a value to put.
@@ -159,14 +156,6 @@ impl Batch {
         &self.trie
     }
 
-    /// Bytes that the writes take, without what a backend adds to them.
-    pub fn size(&self) -> usize {
-        let size = |write: &Write| {
-            write.key.len().saturating_add(write.value.as_ref().map_or(0, |value| value.len()))
-        };
-        self.writes.iter().map(size).fold(0, usize::saturating_add)
-    }
-
     /// The block whose state the batch leads to, if there is one.
     pub const fn height(&self) -> Option<u64> {
         match self.head {
@@ -175,14 +164,71 @@ impl Batch {
         }
     }
 
-    /// The writes, given the root that the changes of the trie lead to. Later
-    /// writes to a key win.
-    pub fn seal(mut self, root: B256) -> Vec<Write> {
-        if let Some((height, hash)) = self.head {
-            let row = BlockRow { root: Some(root), hash };
-            self.put(Table::Blocks, height.to_be_bytes(), row.to_bytes());
-            self.put(Table::Meta, Head::KEY, Head { height, root }.to_bytes());
+    /// The writes, given the root that the changes of the trie lead to, the
+    /// value's hash that each of them replaces ([`Trie::replace`]), and the cells
+    /// before. Later writes to a key win.
+    ///
+    /// What a cell held is read where the history keeps it and its change does
+    /// not say it, or says it wrongly, which the hash tells.
+    ///
+    /// # Errors
+    /// A cell cannot be read, or is not what the trie says.
+    pub fn seal(
+        self,
+        root: B256,
+        replaced: &[Option<B256>],
+        before: &dyn Backend,
+    ) -> Result<Vec<Write>, StateError> {
+        let Self { cells, trie, mut writes, head, keep } = self;
+        writes.reserve(cells.len().saturating_mul(2).saturating_add(3));
+        let mut write = |table, key, value| writes.push(Write { table, key, value });
+        if let Some((height, hash)) = head {
+            let row = BlockRow { root: Some(root), hash }.to_bytes();
+            write(Table::Blocks, height.to_be_bytes().to_vec(), Some(row.into()));
+            let head = Head { height, root }.to_bytes();
+            write(Table::Meta, Head::KEY.to_vec(), Some(head.into()));
         }
-        self.writes
+        let mut paths = Vec::new();
+        for ((cell, (path, hash)), replaced) in cells.into_iter().zip(trie).zip(replaced) {
+            if hash == *replaced {
+                continue;
+            }
+            if let Some(height) = keep {
+                let replaced = cell.replaced(replaced.as_ref(), before)?;
+                let (key, value) = history::row(&path, height, &cell.row, replaced.as_ref());
+                write(Table::History, key, Some(value));
+                paths.extend_from_slice(path.bytes());
+            }
+            write(Table::Cells, cell.row, cell.cell);
+        }
+        if let Some(height) = keep {
+            write(Table::Changed, height.to_be_bytes().to_vec(), Some(paths.into()));
+        }
+        Ok(writes)
+    }
+}
+
+impl CellChange {
+    /// The bytes that the cell held, by their hash.
+    fn replaced(
+        &self,
+        hash: Option<&B256>,
+        before: &dyn Backend,
+    ) -> Result<Option<Bytes>, StateError> {
+        let Some(hash) = hash else { return Ok(None) };
+        let told = self.before.as_ref().map(|cell| Bytes::from(cell.to_bytes()));
+        if let Some(told) = told.filter(|told| hash_value(told) == *hash) {
+            return Ok(Some(told));
+        }
+        let read = before.get(Table::Cells, &self.row)?.filter(|read| hash_value(read) == *hash);
+        let corrupt = || format!("a cell is not what the trie has at path {}", self.path);
+        read.map(Some).ok_or_else(|| StateError::Corrupt(corrupt()))
+    }
+}
+
+impl Write {
+    /// Bytes of key and value.
+    pub fn size(&self) -> usize {
+        self.key.len().saturating_add(self.value.as_ref().map_or(0, |value| value.len()))
     }
 }

@@ -34,6 +34,8 @@ type Table<K, V> = IndexMap<K, V, DefaultHashBuilder>;
 struct AccountChanges {
     owner: Owner,
     record: Option<Option<AccountRecord>>,
+    /// The record before the block, as far as anybody told.
+    record_before: Option<AccountRecord>,
     /// Whether the slots from before the block are gone.
     reset: bool,
     slots: Table<LocalKey, SlotChange>,
@@ -43,6 +45,8 @@ struct AccountChanges {
 struct SlotChange {
     path: Path,
     value: Value,
+    /// What it held before the block, as far as anybody told.
+    before: Option<Value>,
 }
 
 /// One changed cell, as stores take it.
@@ -54,9 +58,17 @@ pub struct CellChange {
     pub row: Vec<u8>,
     /// The canonical bytes of what it holds from now on, if anything.
     pub cell: Option<Bytes>,
+    /// What it holds before, as far as anybody told: it saves reading that. Where
+    /// it is wrong, which the trie tells, it is as if nothing were known.
+    pub before: Option<Cell>,
 }
 
 impl CellChange {
+    /// A change of what nothing is known about before.
+    pub const fn new(path: Path, row: Vec<u8>, cell: Option<Bytes>) -> Self {
+        Self { path, row, cell, before: None }
+    }
+
     /// What it changes in the trie.
     pub fn change(&self) -> Change {
         (self.path, self.cell.as_ref().map(|cell| hash_value(cell)))
@@ -103,7 +115,7 @@ impl Changes {
                 .ok()
                 .and_then(|index| effects.accounts.id(index))
                 .ok_or(StateError::Account(slot.account))?;
-            self.set_slot(account, slot.key.clone(), write.clone())?;
+            self.replace_slot(account, slot.key.clone(), slot.read.clone(), write.clone())?;
         }
         for (hash, bytes) in &effects.codes {
             self.set_code(*hash, bytes.clone());
@@ -122,12 +134,16 @@ impl Changes {
     ) -> Result<(), StateError> {
         let id = effects.account;
         if effects.writes_record() {
-            let before = match self.account(&id) {
-                Some(record) => record,
-                None => before.account(&id)?,
-            };
-            let after = effects.apply(before).ok_or(StateError::Balance(id))?;
-            self.set_account(id, after);
+            let apply = |before| effects.apply(before).ok_or(StateError::Balance(id));
+            match self.account(&id) {
+                Some(record) => self.set_account(id, apply(record)?),
+                None => {
+                    let before = before.account(&id)?;
+                    let changes = self.of_account(id);
+                    changes.record = Some(apply(before)?);
+                    changes.record_before = before;
+                }
+            }
         }
         if effects.storage_reset {
             self.reset(id);
@@ -150,6 +166,21 @@ impl Changes {
         key: LocalKey,
         value: Value,
     ) -> Result<(), StateError> {
+        self.replace_slot(account, key, None, value)
+    }
+
+    /// Sets a slot whose value until now is known, or not. That saves the commit
+    /// a read; the commit finds out where it is wrong.
+    ///
+    /// # Errors
+    /// As [`Changes::set_slot`].
+    pub fn replace_slot(
+        &mut self,
+        account: AccountId,
+        key: LocalKey,
+        before: Option<Value>,
+        value: Value,
+    ) -> Result<(), StateError> {
         let value = if Cell::is_absent(&value) { Value::Empty } else { value };
         let changes = self.of_account(account);
         if let Some(slot) = changes.slots.get_mut(&key) {
@@ -160,7 +191,11 @@ impl Changes {
         if row.len() > MAX_ROW {
             return Err(StateError::KeyLength { length: row.len(), limit: MAX_ROW });
         }
-        changes.slots.insert(key, SlotChange { path: Key::path_of_row(&row), value });
+        let path = Key::path_of_row(&row);
+        // What a slot held that was emptied with all others, nobody told. That it held nothing, the
+        // trie tells.
+        let before = before.filter(|before| !changes.reset && !Cell::is_absent(before));
+        changes.slots.insert(key, SlotChange { path, value, before });
         Ok(())
     }
 
@@ -234,17 +269,20 @@ impl Changes {
             if let Some(record) = changes.record {
                 let row = owner.record_row();
                 let cell = record.map(|record| Cell::Account(record).to_bytes().into());
-                cells.push(CellChange { path: Key::path_of_row(&row), row, cell });
+                let before = changes.record_before.map(Cell::Account);
+                cells.push(CellChange { path: Key::path_of_row(&row), row, cell, before });
             }
             for (key, slot) in &changes.slots {
                 let row = owner.slot_row(key);
-                cells.push(CellChange { path: slot.path, row, cell: cell_of(&slot.value) });
+                let before = slot.before.clone().map(Cell::Slot);
+                let cell = cell_of(&slot.value);
+                cells.push(CellChange { path: slot.path, row, cell, before });
             }
             if changes.reset {
                 let gone = before.slots(account)?;
                 for key in gone.iter().filter(|key| !changes.slots.contains_key(*key)) {
                     let row = owner.slot_row(key);
-                    cells.push(CellChange { path: Key::path_of_row(&row), row, cell: None });
+                    cells.push(CellChange::new(Key::path_of_row(&row), row, None));
                 }
             }
         }
@@ -299,6 +337,7 @@ impl Changes {
         self.accounts.entry(account).or_insert_with(|| AccountChanges {
             owner: Owner::of(&account),
             record: None,
+            record_before: None,
             reset: false,
             slots: Table::default(),
         })

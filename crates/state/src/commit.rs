@@ -6,7 +6,7 @@ use std::{
 use polity_types::B256;
 
 use crate::{
-    BlockRow, Head, History, StateError, StateView, Table, history,
+    Batch, BlockRow, Head, History, StateError, StateView, Table, history,
     shared::{Front, Layer, Shared, lock},
 };
 
@@ -143,8 +143,10 @@ fn store(shared: &Arc<Shared>, layer: &Layer) -> Result<(), StateError> {
     let before =
         StateView::new(shared.clone(), head.map(|head| head.height), Vec::new(), shared.epoch());
     let cells = layer.changes.cells(&before)?;
-    let keep = head.is_some() && shared.history != History::Blocks(0);
-    let mut batch = history::forward(backend, cells, keep.then_some(height))?;
+    let mut batch = Batch::new(cells);
+    if head.is_some() && shared.history != History::Blocks(0) {
+        batch.keep(height);
+    }
     for (hash, code) in layer.changes.codes() {
         if backend.get(Table::Codes, hash.as_slice())?.is_none() {
             batch.put(Table::Codes, hash.as_slice(), code.clone());
@@ -206,7 +208,7 @@ fn store_hashes(shared: &Shared) -> Result<(), StateError> {
     if hashes.is_empty() {
         return Ok(());
     }
-    let mut batch = crate::Batch::default();
+    let mut batch = Batch::default();
     put_hashes(shared, &mut batch, &hashes)?;
     shared.backend.commit(batch, &mut |_| ())?;
     forget(&mut front(shared), &hashes);
@@ -215,7 +217,7 @@ fn store_hashes(shared: &Shared) -> Result<(), StateError> {
 
 fn put_hashes(
     shared: &Shared,
-    batch: &mut crate::Batch,
+    batch: &mut Batch,
     hashes: &BTreeMap<u64, B256>,
 ) -> Result<(), StateError> {
     for (height, hash) in hashes {

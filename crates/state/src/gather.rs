@@ -20,10 +20,18 @@ pub struct Gather {
 /// What effects write, with little else.
 struct Writes {
     accounts: AccountList,
-    slots: Vec<(AccountId, LocalKey, Value)>,
+    slots: Vec<SlotWrite>,
     codes: Vec<(B256, Bytes)>,
     /// The account of slot effects that is not listed.
     unlisted: Option<u32>,
+}
+
+/// A slot's new value, and the one before where that was relied on.
+struct SlotWrite {
+    account: AccountId,
+    key: LocalKey,
+    before: Option<Value>,
+    value: Value,
 }
 
 impl Gather {
@@ -89,7 +97,12 @@ impl Writes {
             let account =
                 usize::try_from(slot.account).ok().and_then(|index| effects.accounts.id(index));
             match account {
-                Some(account) => slots.push((account, slot.key.clone(), write.clone())),
+                Some(account) => slots.push(SlotWrite {
+                    account,
+                    key: slot.key.clone(),
+                    before: slot.read.clone(),
+                    value: write.clone(),
+                }),
                 None => unlisted = Some(slot.account),
             }
         }
@@ -103,8 +116,8 @@ impl Writes {
         for account in self.accounts.iter_packed().filter(PackedAccount::writes) {
             changes.apply_account(before, &account.effects())?;
         }
-        for (account, key, value) in self.slots {
-            changes.set_slot(account, key, value)?;
+        for SlotWrite { account, key, before, value } in self.slots {
+            changes.replace_slot(account, key, before, value)?;
         }
         for (hash, bytes) in self.codes {
             changes.set_code(hash, bytes);

@@ -3,7 +3,7 @@
 use core::ops::Bound;
 
 use polity_types::Bytes;
-use polity_verify::{Change, Path, hash_value};
+use polity_verify::Path;
 
 use crate::{Backend, Batch, CellChange, Rows, StateError, Table};
 
@@ -74,37 +74,14 @@ fn parse(key: &[u8]) -> Result<(Path, u64), StateError> {
     Ok((Path::new(*path), u64::from_be_bytes(height)))
 }
 
-/// The batch that commits a block's changes to the state that the backend
-/// holds. Cells that keep their value are left out.
-pub(crate) fn forward(
-    backend: &dyn Backend,
-    cells: Vec<CellChange>,
-    keep: Option<u64>,
-) -> Result<Batch, StateError> {
-    let mut changed = Vec::with_capacity(cells.len());
-    for cell in cells {
-        let before = backend.get(Table::Cells, &cell.row)?;
-        if before != cell.cell {
-            changed.push((cell, before));
-        }
-    }
-    let mut batch = Batch::new(changed.iter().map(|(cell, _)| cell.change()).collect());
-    batch.set_new_leaves(changed.iter().filter(|(_, before)| before.is_none()).count());
-    if let Some(height) = keep {
-        let paths = changed.iter().flat_map(|(cell, _)| cell.path.bytes());
-        batch.put(Table::Changed, height.to_be_bytes(), paths.copied().collect::<Vec<u8>>());
-        for (cell, before) in &changed {
-            let replaced = Replaced::to_bytes(&cell.row, before.as_ref());
-            batch.put(Table::History, history_key(&cell.path, height), replaced);
-        }
-    }
-    for (cell, _) in changed {
-        match cell.cell {
-            Some(bytes) => batch.put(Table::Cells, cell.row, bytes),
-            None => batch.delete(Table::Cells, cell.row),
-        }
-    }
-    Ok(batch)
+/// The row in which it stands what a block replaced.
+pub(crate) fn row(
+    path: &Path,
+    height: u64,
+    row: &[u8],
+    before: Option<&Bytes>,
+) -> (Vec<u8>, Bytes) {
+    (history_key(path, height).to_vec(), Replaced::to_bytes(row, before).into())
 }
 
 /// The batch that takes back the blocks above `to`, the latest first.
@@ -122,16 +99,8 @@ pub(crate) fn backward(backend: &dyn Backend, head: u64, to: u64) -> Result<Batc
             deletes.push(key);
         }
     }
-    let change = |(path, replaced): (&Path, &Replaced)| -> Change {
-        (*path, replaced.cell.as_ref().map(|cell| hash_value(cell)))
-    };
-    let mut batch = Batch::new(cells.iter().map(change).collect());
-    for replaced in cells.into_values() {
-        match replaced.cell {
-            Some(cell) => batch.put(Table::Cells, replaced.row, cell),
-            None => batch.delete(Table::Cells, replaced.row),
-        }
-    }
+    let change = |(path, Replaced { row, cell })| CellChange::new(path, row.to_vec(), cell);
+    let mut batch = Batch::new(cells.into_iter().map(change).collect());
     deletes.into_iter().for_each(|key| batch.delete(Table::History, key));
     for height in to.saturating_add(1)..=head {
         batch.delete(Table::Changed, height.to_be_bytes());

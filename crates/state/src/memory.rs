@@ -65,13 +65,13 @@ impl Backend for Memory {
     }
 
     fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
-        let root = {
+        let (root, replaced) = {
             let mut trie = write(&self.trie);
-            trie.update_with(batch.trie(), &Threads)?;
-            trie.root()
+            let replaced = trie.replace(batch.trie(), &Threads)?;
+            (trie.root(), replaced)
         };
         announce(root);
-        let mut writes = batch.seal(root);
+        let mut writes = batch.seal(root, &replaced, self)?;
         for table in Table::ORDER {
             let mut rows = write(self.table(table));
             for Write { key, value, .. } in writes.extract_if(.., |row| row.table == table) {

@@ -12,9 +12,11 @@ use std::{
 
 use polity_kernel::Machines;
 use polity_types::{AccountRecord, B256, Bytes, CodeRef, MachineKind};
-use polity_verify::{Cell, Path, hash_value};
+use polity_verify::{Cell, hash_value};
 
-use crate::{Backend, Batch, BlockRow, Head, State, StateError, Table, history::OLDEST, view};
+use crate::{
+    Backend, Batch, BlockRow, CellChange, Head, State, StateError, Table, history::OLDEST, view,
+};
 
 /// The version of the format that is written and read here.
 pub const SNAPSHOT_VERSION: u32 = 1;
@@ -285,7 +287,7 @@ struct Import<'a> {
     machines: &'a Machines,
     summary: Summary,
     /// Cells to commit: path, row, bytes.
-    cells: Vec<(Path, Vec<u8>, Bytes)>,
+    cells: Vec<CellChange>,
     last_row: Vec<u8>,
     /// The codes that accounts refer to and that have not come yet.
     codes: BTreeMap<B256, BTreeSet<MachineKind>>,
@@ -311,17 +313,13 @@ impl Import<'_> {
         self.last_row.clear();
         self.last_row.extend_from_slice(row);
         self.summary.cells = self.summary.cells.saturating_add(1);
-        self.cells.push((key.path(), row.to_vec(), Bytes::copy_from_slice(bytes)));
+        let cell = Some(Bytes::copy_from_slice(bytes));
+        self.cells.push(CellChange::new(key.path(), row.to_vec(), cell));
         Ok(())
     }
 
     fn commit_cells(&mut self) -> Result<B256, StateError> {
-        let cells = std::mem::take(&mut self.cells);
-        let changes = cells.iter().map(|(path, _, bytes)| (*path, Some(hash_value(bytes))));
-        let mut batch = Batch::new(changes.collect());
-        for (_, row, bytes) in cells {
-            batch.put(Table::Cells, row, bytes);
-        }
+        let mut batch = Batch::new(std::mem::take(&mut self.cells));
         for (hash, code) in std::mem::take(&mut self.found) {
             batch.put(Table::Codes, hash.as_slice(), code);
         }

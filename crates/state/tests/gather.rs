@@ -6,8 +6,9 @@
 use polity_engine::{Block, Parallel, Sequential};
 use polity_kernel::{BlockContext, Inputs, Machines};
 use polity_state::{Changes, Gather, State};
-use polity_testkit::toy::{self, Op, Program, Toy, ToyBlock, ToyTransaction};
-use polity_types::{AccountRecord, B256, Bytes, MachineKind, Resources, U256};
+use polity_testkit::toy::{self, Op, Program, Toy, ToyBlock, ToyTransaction, slot_key};
+use polity_types::{AccountRecord, B256, Bytes, MachineKind, Resources, U256, Value};
+use polity_verify::Key;
 use proptest::prelude::*;
 use std::num::NonZeroUsize;
 
@@ -46,6 +47,7 @@ proptest! {
         for number in 1..5 {
             let record = AccountRecord { balance: U256::from(20), ..AccountRecord::default() };
             genesis.set_account(toy::account(A, number), Some(record));
+            genesis.set_slot(toy::account(A, number), slot_key(1), Value::word(U256::from(9))).unwrap();
         }
         state.genesis(0, genesis).unwrap();
 
@@ -82,7 +84,13 @@ proptest! {
         let mut engine = Parallel::new(threads).unwrap().with_least_gas(0);
         engine.execute_with(&machines, &view, &block, &gather).unwrap();
         let gathered = gather.finish().unwrap();
-        prop_assert_eq!(gathered.cells(&view).unwrap(), expected.cells(&view).unwrap());
+        let cells = gathered.cells(&view).unwrap();
+        prop_assert_eq!(&cells, &expected.cells(&view).unwrap());
+        // What they tell of the state before is so.
+        for cell in cells.into_iter().filter(|cell| cell.before.is_some()) {
+            let key = Key::from_row(&cell.row).unwrap();
+            prop_assert_eq!(cell.before, view.cell(&key).unwrap());
+        }
         prop_assert!(gathered.codes().eq(expected.codes()));
     }
 }

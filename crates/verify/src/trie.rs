@@ -1,4 +1,4 @@
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, vec, vec::Vec};
 use polity_types::B256;
 
 use crate::{Kind, Path, TERMINATOR, hash_inner, hash_leaf};
@@ -225,17 +225,24 @@ impl Trie {
     /// The paths are not as they should be, or a part of the trie is closed that
     /// has to be open. The trie is then in part changed, and of no use.
     pub fn update(&mut self, changes: &[Change]) -> Result<(), TrieError> {
-        self.update_with(changes, &Serial)
+        self.replace(changes, &Serial).map(drop)
     }
 
     /// As [`Trie::update`], with both halves of a large update done by `join`.
+    /// Gives the value's hash that each path had before, if it had a leaf.
     ///
     /// # Errors
     /// As [`Trie::update`].
-    pub fn update_with(&mut self, changes: &[Change], join: &impl Join) -> Result<(), TrieError> {
+    pub fn replace(
+        &mut self,
+        changes: &[Change],
+        join: &impl Join,
+    ) -> Result<Vec<Option<B256>>, TrieError> {
         let paths = || changes.iter().map(|(path, _)| path);
         self.check(paths())?;
-        self.root.update(self.bits, changes, join)
+        let mut replaced = vec![None; changes.len()];
+        self.root.update(self.bits, changes, &mut replaced, join)?;
+        Ok(replaced)
     }
 
     /// The trie with nothing open but these paths, given in ascending order,
@@ -253,15 +260,16 @@ impl Trie {
     /// the same place.
     ///
     /// Every node's hash is computed once, from what is below it; a node beside
-    /// a path that lies on another one is not looked at.
+    /// a path that lies on another one is not looked at. `join` does both halves
+    /// of many.
     ///
     /// # Errors
     /// The paths do not lead to the root.
-    pub fn opened(root: B256, paths: &[Opening<'_>]) -> Result<Self, TrieError> {
+    pub fn opened(root: B256, paths: &[Opening<'_>], join: &impl Join) -> Result<Self, TrieError> {
         let mut trie = Self::closed(root);
         trie.check(paths.iter().map(|opening| &opening.path))?;
         if let Some(first) = paths.first() {
-            trie.root = open(0, paths)?;
+            trie.root = open(0, paths, join)?;
             if trie.root.hash != root {
                 return Err(TrieError::Siblings(first.path));
             }
@@ -336,6 +344,7 @@ impl Node {
         &mut self,
         depth: u16,
         changes: &[Change],
+        replaced: &mut [Option<B256>],
         join: &impl Join,
     ) -> Result<(), TrieError> {
         let Some((path, _)) = changes.first() else { return Ok(()) };
@@ -348,22 +357,24 @@ impl Node {
                 Ok(())
             }
             Body::Leaf(leaf) => {
+                let place = changes.binary_search_by_key(&leaf.path, |(path, _)| *path).ok();
+                if let Some(place) = place.and_then(|place| replaced.get_mut(place)) {
+                    *place = Some(leaf.value);
+                }
                 *self = build(depth, &merge(Some(leaf), changes));
                 Ok(())
             }
             Body::Inner(children) => {
                 let (lower, upper) = split(changes, depth, |(path, _)| path);
+                let place = lower.len().min(replaced.len());
+                let (before, after) = replaced.split_at_mut(place);
                 let [left, right] = children.as_mut();
-                let left_half = |left: &mut Self| left.update(depth + 1, lower, join);
-                let right_half = |right: &mut Self| right.update(depth + 1, upper, join);
-                if lower.len() < join.least() || upper.len() < join.least() {
-                    left_half(left)?;
-                    right_half(right)?;
-                } else {
-                    let (lower, upper) = join.join(|| left_half(left), || right_half(right));
-                    lower?;
-                    upper?;
-                }
+                let left_half = || left.update(depth + 1, lower, before, join);
+                let right_half = || right.update(depth + 1, upper, after, join);
+                let (lower, upper) =
+                    both(join, lower.len().min(upper.len()), left_half, right_half);
+                lower?;
+                upper?;
                 self.settle();
                 Ok(())
             }
@@ -423,7 +434,7 @@ impl Node {
 }
 
 /// The subtree at a depth with these paths open: one at least, all through it.
-fn open(depth: u16, paths: &[Opening<'_>]) -> Result<Node, TrieError> {
+fn open(depth: u16, paths: &[Opening<'_>], join: &impl Join) -> Result<Node, TrieError> {
     let [first, others @ ..] = paths else { return Ok(Node::closed(TERMINATOR)) };
     if others.is_empty() {
         return first.below(depth);
@@ -432,9 +443,13 @@ fn open(depth: u16, paths: &[Opening<'_>]) -> Result<Node, TrieError> {
     let sibling = first.siblings.get(usize::from(depth));
     let sibling = Node::closed(B256::new(*sibling.ok_or(TrieError::Siblings(first.path))?));
     Ok(match (lower, upper) {
-        ([], upper) => Node::inner(sibling, open(depth + 1, upper)?),
-        (lower, []) => Node::inner(open(depth + 1, lower)?, sibling),
-        (lower, upper) => Node::inner(open(depth + 1, lower)?, open(depth + 1, upper)?),
+        ([], upper) => Node::inner(sibling, open(depth + 1, upper, join)?),
+        (lower, []) => Node::inner(open(depth + 1, lower, join)?, sibling),
+        (lower, upper) => {
+            let [left, right] = [lower, upper].map(|half| move || open(depth + 1, half, join));
+            let (left, right) = both(join, lower.len().min(upper.len()), left, right);
+            Node::inner(left?, right?)
+        }
     })
 }
 
@@ -485,6 +500,16 @@ fn merge(leaf: Option<&Leaf>, changes: &[Change]) -> Vec<Leaf> {
     leaves.extend(kept);
     leaves.extend(after.iter().filter_map(set));
     leaves
+}
+
+/// Does both halves, of which the smaller has so many paths.
+fn both<A: Send, B: Send>(
+    join: &impl Join,
+    smaller: usize,
+    left: impl FnOnce() -> A + Send,
+    right: impl FnOnce() -> B + Send,
+) -> (A, B) {
+    if smaller < join.least() { (left(), right()) } else { join.join(left, right) }
 }
 
 /// What goes to the left at a depth, and what to the right.

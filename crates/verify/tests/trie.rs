@@ -8,10 +8,28 @@ use common::{Map, apply, changes, naive_root, path};
 use nomt_core::{hasher::Sha2Hasher, update::build_trie};
 use polity_types::B256;
 use polity_verify::{
-    Change, Kind, Leaf, Lookup, MINIMUM_DEPTH, Opening, Path, Trie, TrieError, fold, hash_inner,
-    sentinels,
+    Change, Join, Kind, Leaf, Lookup, MINIMUM_DEPTH, Opening, Path, Serial, Trie, TrieError, fold,
+    hash_inner, sentinels,
 };
 use proptest::prelude::*;
+
+/// Both halves apart, however few.
+struct Halves;
+
+impl Join for Halves {
+    fn least(&self) -> usize {
+        1
+    }
+
+    fn join<A: Send, B: Send>(
+        &self,
+        left: impl FnOnce() -> A + Send,
+        right: impl FnOnce() -> B + Send,
+    ) -> (A, B) {
+        let right = right();
+        (left(), right)
+    }
+}
 
 fn trie_of(map: &Map) -> Trie {
     let mut trie = Trie::bare();
@@ -72,9 +90,14 @@ proptest! {
         let mut trie = Trie::bare();
         let mut map = Map::new();
         for round in &rounds {
-            trie.update(round).unwrap();
+            let mut apart = trie.clone();
+            let replaced = trie.replace(round, &Serial).unwrap();
+            let before: Vec<_> = round.iter().map(|(path, _)| map.get(path).copied()).collect();
+            prop_assert_eq!(&replaced, &before);
+            prop_assert_eq!(apart.replace(round, &Halves).unwrap(), before);
             apply(&mut map, round);
             prop_assert_eq!(trie.root(), naive_root(&map));
+            prop_assert_eq!(apart.root(), trie.root());
         }
         for (path, value) in &map {
             prop_assert_eq!(trie.get(path), Lookup::Present(*value));
@@ -188,26 +211,26 @@ proptest! {
                 ends.push(end);
             }
         }
-        let opened = Trie::opened(whole.root(), &openings(&ends)).unwrap();
+        let opened = Trie::opened(whole.root(), &openings(&ends), &Halves).unwrap();
         let proof = whole.prove(&paths).unwrap();
         prop_assert_eq!(opened.encode(), proof.encode());
         for index in 0..ends.len() {
             // One turn less is another node.
             let mut fewer = ends.clone();
             if fewer[index].siblings.pop().is_some() {
-                prop_assert!(Trie::opened(whole.root(), &openings(&fewer)).is_err());
+                prop_assert!(Trie::opened(whole.root(), &openings(&fewer), &Halves).is_err());
             }
             // Another leaf is another root.
             let mut other = ends.clone();
             if let Some(leaf) = &mut other[index].terminal {
                 leaf.value.0[31] ^= 1;
-                prop_assert!(Trie::opened(whole.root(), &openings(&other)).is_err());
+                prop_assert!(Trie::opened(whole.root(), &openings(&other), &Halves).is_err());
             }
             // So is another node beside, unless another path tells what it is.
             for depth in 0..ends[index].siblings.len() {
                 let mut other = ends.clone();
                 other[index].siblings[depth][31] ^= 1;
-                match Trie::opened(whole.root(), &openings(&other)) {
+                match Trie::opened(whole.root(), &openings(&other), &Halves) {
                     Ok(opened) => prop_assert_eq!(opened.encode(), proof.encode()),
                     Err(error) => prop_assert!(matches!(error, TrieError::Siblings(_))),
                 }

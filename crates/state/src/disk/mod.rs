@@ -12,7 +12,7 @@ mod folder;
 mod manifest;
 mod trie;
 
-use crate::{Backend, Batch, Rows, StateError, Table};
+use crate::{Backend, Batch, Rows, StateError, Table, Write};
 use error::damaged;
 use flat::{Flat, Link, Pending};
 use folder::Folder;
@@ -161,7 +161,6 @@ impl Disk {
     /// Changes the trie without a batch of the flat store.
     fn change_trie(&self, changes: &[Change]) -> Result<(), StateError> {
         let mut trie = self.trie_mut();
-        trie.make_room(changes.len())?;
         let update = trie.update(changes)?;
         trie.commit(update)
     }
@@ -223,7 +222,6 @@ impl Disk {
             })?;
             let change = |(path, value): &(B256, Option<B256>)| (TriePath::new(path.0), *value);
             let changes: Vec<Change> = pending.changes.iter().map(change).collect();
-            trie.make_room(changes.len())?;
             let update = trie.update(&changes)?;
             if update.root != head.root {
                 return Err(damaged(format!(
@@ -276,11 +274,12 @@ impl Disk {
         })
     }
 
-    /// Refuses a batch where the disk is about to be full.
-    fn check_space(&self, batch: &Batch) -> Result<(), StateError> {
+    /// Refuses writes and changes of the trie where the disk is about to be full.
+    fn check_space(&self, writes: &[Write], changes: &[Change]) -> Result<(), StateError> {
         // Values go to the journal and then to their place; a leaf of the trie moves with its page.
-        let values = (batch.size() as u64).saturating_mul(2);
-        let pages = (batch.trie().len() as u64).saturating_mul(2 * PAGE);
+        let values = writes.iter().map(Write::size).fold(0, usize::saturating_add) as u64;
+        let values = values.saturating_mul(2);
+        let pages = (changes.len() as u64).saturating_mul(2 * PAGE);
         let needed = RESERVE.saturating_add(values).saturating_add(pages);
         let free = self.folder.free_space()?;
         if free < needed {
@@ -308,9 +307,8 @@ impl Backend for Disk {
     }
 
     fn commit(&self, batch: Batch, announce: &mut dyn FnMut(B256)) -> Result<(), StateError> {
-        self.check_space(&batch)?;
+        self.check_space(&[], batch.trie())?;
         let mut trie = self.trie_mut();
-        trie.make_room(batch.new_leaves())?;
         let before = trie.root()?;
         let trie_commits = trie.commits()?.wrapping_add(1);
         let update = trie.update(batch.trie())?;
@@ -319,10 +317,12 @@ impl Backend for Disk {
         announce(root);
         let row = |(path, value): &Change| (B256::new(*path.bytes()), *value);
         let changes = batch.trie().iter().map(row).collect();
+        let writes = batch.seal(root, &update.replaced, self)?;
+        self.check_space(&writes, &[])?;
         let mut head = self.head();
         let number = head.map_or(1, |head| head.number.saturating_add(1));
         let link = Link { number, root, trie_commits };
-        self.flat.write(batch.seal(root), &link, &Pending { number, before, changes })?;
+        self.flat.write(writes, &link, &Pending { number, before, changes })?;
         self.trie().commit(update)?;
         *head = Some(link);
         Ok(())

@@ -1,7 +1,7 @@
 //! The trie on disk: nomt, with the hashing of `polity-verify`, as a store of value hashes.
 
 use super::error::{damaged, io};
-use crate::StateError;
+use crate::{StateError, Threads};
 use nomt::{
     FinishedSession, HashTableUtilization, IoUringPermission, KeyReadWrite, Nomt, Options,
     SessionParams, WitnessMode, WitnessedPath,
@@ -73,6 +73,18 @@ pub(super) struct Update {
     finished: FinishedSession,
     /// The root after the changes.
     pub(super) root: B256,
+    /// The value's hash that each change replaces, by the root before.
+    pub(super) replaced: Vec<Option<B256>>,
+}
+
+impl Update {
+    /// Leaves that are added.
+    fn new_leaves(&self, changes: &[Change]) -> usize {
+        let is_new = |((_, value), replaced): (&Change, &Option<B256>)| {
+            value.is_some() && replaced.is_none()
+        };
+        changes.iter().zip(&self.replaced).filter(|pair| is_new(*pair)).count()
+    }
 }
 
 /// Whether the system lets nomt read and write in its way.
@@ -121,15 +133,19 @@ impl Trie {
         Ok(self.nomt()?.sync_seqn())
     }
 
-    /// Makes room for so many more leaves.
-    ///
-    /// Everything else waits meanwhile: the table is written anew.
-    pub(super) fn make_room(&mut self, leaves: usize) -> Result<(), StateError> {
+    /// The pages that so many more leaves take with those that there are, where that is more than
+    /// there should be.
+    fn lacks(&self, leaves: usize) -> Result<Option<usize>, StateError> {
         let HashTableUtilization { capacity, occupied } = self.nomt()?.hash_table_utilization();
         let wanted = occupied.saturating_add(leaves / 2).saturating_add(SPARE_PAGES);
-        if wanted <= capacity / 16 * FULL {
-            return Ok(());
-        }
+        Ok((wanted > capacity / 16 * FULL).then_some(wanted))
+    }
+
+    /// Makes room for so many pages, and as many again.
+    ///
+    /// Everything else waits meanwhile: the table is written anew.
+    fn grow(&mut self, wanted: usize) -> Result<(), StateError> {
+        let capacity = self.nomt()?.hash_table_utilization().capacity;
         let pages = wanted.saturating_mul(2).max(capacity.saturating_mul(2));
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
         self.nomt = None;
@@ -138,24 +154,35 @@ impl Trie {
         self.reopen()
     }
 
-    /// Computes the root after changes, which are sorted by path, each path once.
+    /// Computes the root after changes, which are sorted by path, each path once, and makes room for
+    /// them.
+    pub(super) fn update(&mut self, changes: &[Change]) -> Result<Update, StateError> {
+        let update = self.compute(changes)?;
+        let Some(wanted) = self.lacks(update.new_leaves(changes))? else { return Ok(update) };
+        // It is of the table as it is.
+        drop(update);
+        self.grow(wanted)?;
+        self.compute(changes)
+    }
+
+    /// Computes the root after changes.
     ///
     /// nomt's pages carry no checksums, so what it computes is not believed: the paths that it
     /// went along must lead to the root that is known, and the new root is computed a second time
     /// from them alone.
-    pub(super) fn update(&self, changes: &[Change]) -> Result<Update, StateError> {
+    fn compute(&self, changes: &[Change]) -> Result<Update, StateError> {
         let operation = |(path, value): &Change| {
             let value = value.map(|hash| hash.to_vec());
             (*path.bytes(), KeyReadWrite::Write(value))
         };
         let mut finished = self.finish(changes.iter().map(operation).collect())?;
         let mut seen = self.seen(&mut finished)?;
-        seen.update(changes).map_err(|error| self.wrong(error))?;
+        let replaced = seen.replace(changes, &Threads).map_err(|error| self.wrong(error))?;
         let root = B256::from(finished.root().into_inner());
         if seen.root() != root {
             return Err(self.wrong("its new root does not follow from the old one"));
         }
-        Ok(Update { finished, root })
+        Ok(Update { finished, root, replaced })
     }
 
     /// Makes changes durable.
@@ -191,7 +218,7 @@ impl Trie {
         let paths = paths.unwrap_or_default();
         let mut openings: Vec<Opening<'_>> = paths.iter().map(opening).collect();
         openings.sort_unstable_by_key(|opening| opening.path);
-        OpenTrie::opened(root, &openings).map_err(|error| self.wrong(error))
+        OpenTrie::opened(root, &openings, &Threads).map_err(|error| self.wrong(error))
     }
 
     fn nomt(&self) -> Result<&Nomt<Hasher>, StateError> {

@@ -7,7 +7,7 @@
     reason = "not every test needs everything"
 )]
 
-use polity_state::{Backend, Batch, Row, Table, disk::DiskOptions};
+use polity_state::{Backend, Batch, CellChange, Row, Table, disk::DiskOptions};
 use polity_types::{B256, Bytes};
 use polity_verify::{Path, hash_value};
 use std::{
@@ -64,21 +64,15 @@ impl Blocks {
             let value = (self.random.below(4) != 0).then(|| self.value());
             new.insert(path, value);
         }
-        let hash = |value: &Bytes| hash_value(value);
-        let trie = new.iter().map(|(path, value)| (*path, value.as_ref().map(hash)));
-        let mut batch = Batch::new(trie.collect());
-        for (path, value) in &new {
+        let change = |(path, value): (&Path, &Option<Bytes>)| {
+            CellChange::new(*path, path.bytes().to_vec(), value.clone())
+        };
+        let mut batch = Batch::new(new.iter().map(change).collect());
+        batch.keep(self.height);
+        for (path, value) in new {
             match value {
-                Some(value) => batch.put(Table::Cells, *path.bytes(), value.clone()),
-                None => batch.delete(Table::Cells, *path.bytes()),
-            }
-            let mut key = path.bytes().to_vec();
-            key.extend_from_slice(&self.height.to_be_bytes());
-            let before = self.cells.get(path).cloned().unwrap_or_default();
-            batch.put(Table::History, key, before);
-            match value {
-                Some(value) => self.cells.insert(*path, value.clone()),
-                None => self.cells.remove(path),
+                Some(value) => self.cells.insert(path, value),
+                None => self.cells.remove(&path),
             };
         }
         batch.set_head(self.height, None);

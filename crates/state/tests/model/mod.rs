@@ -23,6 +23,8 @@ pub type Map = BTreeMap<Vec<u8>, (Key, Cell)>;
 pub enum Op {
     Account(AccountId, Option<AccountRecord>),
     Slot(AccountId, LocalKey, Value),
+    /// As `Slot`, told that it held the first value before, which is mostly wrong.
+    Told(AccountId, LocalKey, Value, Value),
     Reset(AccountId),
 }
 
@@ -45,14 +47,19 @@ fn op() -> impl Strategy<Value = Op> {
             code.then(|| CodeRef { machine: MachineKind::new(1), hash: B256::repeat_byte(7) });
         AccountRecord { balance: U256::from(balance), sequence, code }
     });
-    let value = prop_oneof![
-        Just(Value::Empty),
-        (0..4_u64).prop_map(|word| Value::Word(U256::from(word))),
-        prop::collection::vec(any::<u8>(), 0..50).prop_map(|bytes| Value::Bytes(bytes.into())),
-    ];
+    let value = || {
+        prop_oneof![
+            Just(Value::Empty),
+            (0..4_u64).prop_map(|word| Value::Word(U256::from(word))),
+            prop::collection::vec(any::<u8>(), 0..50).prop_map(|bytes| Value::Bytes(bytes.into())),
+        ]
+    };
+    let slot = || (id(), (0..6_u8).prop_map(name));
     prop_oneof![
         3 => (id(), prop::option::of(record)).prop_map(|(id, record)| Op::Account(id, record)),
-        6 => (id(), (0..6_u8).prop_map(name), value).prop_map(|(id, key, value)| Op::Slot(id, key, value)),
+        4 => (slot(), value()).prop_map(|((id, key), value)| Op::Slot(id, key, value)),
+        4 => (slot(), value(), value())
+            .prop_map(|((id, key), before, value)| Op::Told(id, key, before, value)),
         1 => id().prop_map(Op::Reset),
     ]
 }
@@ -68,6 +75,9 @@ pub fn changes(ops: &[Op]) -> Changes {
         match op {
             Op::Account(id, record) => changes.set_account(id, record),
             Op::Slot(id, key, value) => changes.set_slot(id, key, value).unwrap(),
+            Op::Told(id, key, before, value) => {
+                changes.replace_slot(id, key, Some(before), value).unwrap();
+            }
             Op::Reset(id) => changes.reset(id),
         }
     }
@@ -82,7 +92,7 @@ pub fn apply(map: &mut Map, ops: &[Op]) {
     for op in ops.iter().cloned() {
         match op {
             Op::Account(id, record) => set(Key::Account(id), record.map(Cell::Account)),
-            Op::Slot(id, key, value) => {
+            Op::Slot(id, key, value) | Op::Told(id, key, _, value) => {
                 let held = !Cell::is_absent(&value);
                 set(Key::Slot(id, key), held.then_some(Cell::Slot(value)));
             }
