@@ -14,6 +14,7 @@ mod cell;
 mod codec;
 mod hash;
 mod key;
+mod opening;
 mod path;
 mod proof;
 mod trie;
@@ -22,9 +23,10 @@ pub use cell::{Cell, CellError};
 pub use codec::{DecodeError, Reader, Tag};
 pub use hash::{Kind, TERMINATOR, hash_inner, hash_leaf, hash_value};
 pub use key::{Key, KeyError, Owner};
+pub use opening::{Advance, Opening};
 pub use path::Path;
 pub use proof::{Claim, Proof, ProofError};
 pub use trie::{
-    Change, Join, Leaf, Lookup, MINIMUM_DEPTH, Opening, Serial, Trie, TrieError, fold, is_sentinel,
+    Change, Join, Leaf, Lookup, MINIMUM_DEPTH, Serial, Trie, TrieError, fold, is_sentinel,
     sentinels,
 };

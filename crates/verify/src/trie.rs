@@ -78,7 +78,7 @@ pub struct Trie {
     prefix: Path,
     /// The depth of the root.
     bits: u16,
-    root: Node,
+    pub(crate) root: Node,
 }
 
 #[derive(Clone, Debug)]
@@ -93,17 +93,6 @@ pub(crate) enum Body {
     Closed,
     Leaf(Box<Leaf>),
     Inner(Box<[Node; 2]>),
-}
-
-/// A path of a trie, from the root down to where it ends.
-#[derive(Clone, Copy, Debug)]
-pub struct Opening<'a> {
-    /// The path; turns below its end do not count.
-    pub path: Path,
-    /// The nodes beside it, from the root down: as many as it is long.
-    pub siblings: &'a [[u8; 32]],
-    /// The leaf at its end, if there is one.
-    pub terminal: Option<Leaf>,
 }
 
 /// How both halves of a large update are done.
@@ -256,27 +245,6 @@ impl Trie {
         Ok(Self { prefix: self.prefix, bits: self.bits, root })
     }
 
-    /// The trie with this root and these paths open, which ascend; no two end at
-    /// the same place.
-    ///
-    /// Every node's hash is computed once, from what is below it; a node beside
-    /// a path that lies on another one is not looked at. `join` does both halves
-    /// of many.
-    ///
-    /// # Errors
-    /// The paths do not lead to the root.
-    pub fn opened(root: B256, paths: &[Opening<'_>], join: &impl Join) -> Result<Self, TrieError> {
-        let mut trie = Self::closed(root);
-        trie.check(paths.iter().map(|opening| &opening.path))?;
-        if let Some(first) = paths.first() {
-            trie.root = open(0, paths, join)?;
-            if trie.root.hash != root {
-                return Err(TrieError::Siblings(first.path));
-            }
-        }
-        Ok(trie)
-    }
-
     /// Every leaf under the first `bits` turns of `prefix`, in ascending order.
     ///
     /// # Errors
@@ -307,7 +275,10 @@ impl Trie {
         Some(Self { prefix: *prefix, bits, root: node.clone() })
     }
 
-    fn check<'a>(&self, paths: impl Iterator<Item = &'a Path> + Clone) -> Result<(), TrieError> {
+    pub(crate) fn check<'a>(
+        &self,
+        paths: impl Iterator<Item = &'a Path> + Clone,
+    ) -> Result<(), TrieError> {
         let pairs = paths.clone().zip(paths.clone().skip(1));
         if let Some((_, next)) = pairs.into_iter().find(|(path, next)| path >= next) {
             return Err(TrieError::Order(*next));
@@ -433,51 +404,8 @@ impl Node {
     }
 }
 
-/// The subtree at a depth with these paths open: one at least, all through it.
-fn open(depth: u16, paths: &[Opening<'_>], join: &impl Join) -> Result<Node, TrieError> {
-    let [first, others @ ..] = paths else { return Ok(Node::closed(TERMINATOR)) };
-    if others.is_empty() {
-        return first.below(depth);
-    }
-    let (lower, upper) = split(paths, depth, |opening| &opening.path);
-    let sibling = first.siblings.get(usize::from(depth));
-    let sibling = Node::closed(B256::new(*sibling.ok_or(TrieError::Siblings(first.path))?));
-    Ok(match (lower, upper) {
-        ([], upper) => Node::inner(sibling, open(depth + 1, upper, join)?),
-        (lower, []) => Node::inner(open(depth + 1, lower, join)?, sibling),
-        (lower, upper) => {
-            let [left, right] = [lower, upper].map(|half| move || open(depth + 1, half, join));
-            let (left, right) = both(join, lower.len().min(upper.len()), left, right);
-            Node::inner(left?, right?)
-        }
-    })
-}
-
-impl Opening<'_> {
-    /// The node at a depth of the path, with what is below it.
-    fn below(&self, depth: u16) -> Result<Node, TrieError> {
-        let wrong = TrieError::Siblings(self.path);
-        let bottom = u16::try_from(self.siblings.len()).map_err(|_| wrong)?;
-        let siblings = self.siblings.get(usize::from(depth)..).ok_or(wrong)?;
-        if bottom > Path::BITS
-            || self.terminal.is_some_and(|leaf| !leaf.path.agrees(&self.path, bottom))
-        {
-            return Err(wrong);
-        }
-        let mut node = self.terminal.map_or(Node::closed(TERMINATOR), Node::leaf);
-        for (depth, sibling) in (depth..bottom).zip(siblings).rev() {
-            let sibling = Node::closed(B256::new(*sibling));
-            node = match self.path.bit(depth) {
-                false => Node::inner(node, sibling),
-                true => Node::inner(sibling, node),
-            };
-        }
-        Ok(node)
-    }
-}
-
 /// The subtree at a depth with these leaves, in ascending order.
-fn build(depth: u16, leaves: &[Leaf]) -> Node {
+pub(crate) fn build(depth: u16, leaves: &[Leaf]) -> Node {
     match leaves {
         [] => Node::closed(TERMINATOR),
         [leaf] => Node::leaf(*leaf),
@@ -489,7 +417,7 @@ fn build(depth: u16, leaves: &[Leaf]) -> Node {
 }
 
 /// The leaves after the changes to a subtree that has `leaf` only.
-fn merge(leaf: Option<&Leaf>, changes: &[Change]) -> Vec<Leaf> {
+pub(crate) fn merge(leaf: Option<&Leaf>, changes: &[Change]) -> Vec<Leaf> {
     let mut leaves = Vec::with_capacity(changes.len() + 1);
     let kept =
         leaf.filter(|leaf| changes.binary_search_by_key(&leaf.path, |(path, _)| *path).is_err());
@@ -503,7 +431,7 @@ fn merge(leaf: Option<&Leaf>, changes: &[Change]) -> Vec<Leaf> {
 }
 
 /// Does both halves, of which the smaller has so many paths.
-fn both<A: Send, B: Send>(
+pub(crate) fn both<A: Send, B: Send>(
     join: &impl Join,
     smaller: usize,
     left: impl FnOnce() -> A + Send,
@@ -513,7 +441,7 @@ fn both<A: Send, B: Send>(
 }
 
 /// What goes to the left at a depth, and what to the right.
-fn split<T>(sorted: &[T], depth: u16, path: impl Fn(&T) -> &Path) -> (&[T], &[T]) {
+pub(crate) fn split<T>(sorted: &[T], depth: u16, path: impl Fn(&T) -> &Path) -> (&[T], &[T]) {
     let place = sorted.partition_point(|item| !path(item).bit(depth));
     sorted.split_at_checked(place).unwrap_or((sorted, &[]))
 }

@@ -8,8 +8,8 @@ use common::{Map, apply, changes, naive_root, path};
 use nomt_core::{hasher::Sha2Hasher, update::build_trie};
 use polity_types::B256;
 use polity_verify::{
-    Change, Join, Kind, Leaf, Lookup, MINIMUM_DEPTH, Opening, Path, Serial, Trie, TrieError, fold,
-    hash_inner, sentinels,
+    Advance, Change, Join, Kind, Leaf, Lookup, MINIMUM_DEPTH, Opening, Path, Serial, Trie,
+    TrieError, fold, hash_inner, sentinels,
 };
 use proptest::prelude::*;
 
@@ -199,7 +199,11 @@ proptest! {
     }
 
     #[test]
-    fn opening_paths_is_proving(before in changes(60), asked in changes(20)) {
+    fn opening_paths_is_proving(
+        before in changes(60),
+        asked in changes(20),
+        others in changes(3),
+    ) {
         let map = map_of(&[before]);
         let whole = trie_of(&map);
         let paths: Vec<Path> = asked.iter().map(|(path, _)| *path).collect();
@@ -212,6 +216,14 @@ proptest! {
             }
         }
         let opened = Trie::opened(whole.root(), &openings(&ends), &Halves).unwrap();
+        // Changes of paths that are open, of others, and none.
+        for changes in [&asked, &others, &Vec::new()] {
+            let mut changed = opened.clone();
+            let replaced = changed.replace(changes, &Serial);
+            let advance = Trie::advance(whole.root(), &openings(&ends), changes, &Halves);
+            let expected = replaced.map(|replaced| Advance { root: changed.root(), replaced });
+            prop_assert_eq!(advance, expected);
+        }
         let proof = whole.prove(&paths).unwrap();
         prop_assert_eq!(opened.encode(), proof.encode());
         for index in 0..ends.len() {
@@ -219,17 +231,22 @@ proptest! {
             let mut fewer = ends.clone();
             if fewer[index].siblings.pop().is_some() {
                 prop_assert!(Trie::opened(whole.root(), &openings(&fewer), &Halves).is_err());
+                prop_assert!(Trie::advance(whole.root(), &openings(&fewer), &asked, &Serial).is_err());
             }
             // Another leaf is another root.
             let mut other = ends.clone();
             if let Some(leaf) = &mut other[index].terminal {
                 leaf.value.0[31] ^= 1;
                 prop_assert!(Trie::opened(whole.root(), &openings(&other), &Halves).is_err());
+                prop_assert!(Trie::advance(whole.root(), &openings(&other), &asked, &Serial).is_err());
             }
             // So is another node beside, unless another path tells what it is.
             for depth in 0..ends[index].siblings.len() {
                 let mut other = ends.clone();
                 other[index].siblings[depth][31] ^= 1;
+                let advance = Trie::advance(whole.root(), &openings(&other), &asked, &Serial);
+                let expected = Trie::advance(whole.root(), &openings(&ends), &asked, &Serial);
+                prop_assert!(advance == expected || matches!(advance, Err(TrieError::Siblings(_))));
                 match Trie::opened(whole.root(), &openings(&other), &Halves) {
                     Ok(opened) => prop_assert_eq!(opened.encode(), proof.encode()),
                     Err(error) => prop_assert!(matches!(error, TrieError::Siblings(_))),

@@ -10,7 +10,7 @@ use nomt::{
     trie::{InternalData, LeafData, Node, NodeKind},
 };
 use polity_types::B256;
-use polity_verify::{Change, Leaf, Opening, Path as TriePath, Trie as OpenTrie};
+use polity_verify::{Advance, Change, Leaf, Opening, Path as TriePath, Trie as OpenTrie};
 use std::{
     any::Any,
     error::Error,
@@ -176,10 +176,11 @@ impl Trie {
             (*path.bytes(), KeyReadWrite::Write(value))
         };
         let mut finished = self.finish(changes.iter().map(operation).collect())?;
-        let mut seen = self.seen(&mut finished)?;
-        let replaced = seen.replace(changes, &Threads).map_err(|error| self.wrong(error))?;
-        let root = B256::from(finished.root().into_inner());
-        if seen.root() != root {
+        let advance = Self::seen(&mut finished, |root, openings| {
+            OpenTrie::advance(root, openings, changes, &Threads)
+        });
+        let Advance { root, replaced } = advance.map_err(|error| self.wrong(error))?;
+        if root != B256::from(finished.root().into_inner()) {
             return Err(self.wrong("its new root does not follow from the old one"));
         }
         Ok(Update { finished, root, replaced })
@@ -197,7 +198,8 @@ impl Trie {
     pub(super) fn prove(&self, paths: &[TriePath]) -> Result<OpenTrie, StateError> {
         let operation = |path: &TriePath| (*path.bytes(), KeyReadWrite::Read(None));
         let mut finished = self.finish(paths.iter().map(operation).collect())?;
-        self.seen(&mut finished)
+        Self::seen(&mut finished, |root, openings| OpenTrie::opened(root, openings, &Threads))
+            .map_err(|error| self.wrong(error))
     }
 
     fn finish(
@@ -211,14 +213,14 @@ impl Trie {
         })
     }
 
-    /// The trie as far as a session went along its paths, by the root that it started from.
-    fn seen(&self, finished: &mut FinishedSession) -> Result<OpenTrie, StateError> {
+    /// What can be said by the paths that a session went along and the root that it started from.
+    fn seen<T>(finished: &mut FinishedSession, say: impl FnOnce(B256, &[Opening<'_>]) -> T) -> T {
         let root = finished.prev_root().into_inner().into();
         let paths = finished.take_witness().map(|witness| witness.path_proofs);
         let paths = paths.unwrap_or_default();
         let mut openings: Vec<Opening<'_>> = paths.iter().map(opening).collect();
         openings.sort_unstable_by_key(|opening| opening.path);
-        OpenTrie::opened(root, &openings, &Threads).map_err(|error| self.wrong(error))
+        say(root, &openings)
     }
 
     fn nomt(&self) -> Result<&Nomt<Hasher>, StateError> {
