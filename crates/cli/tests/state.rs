@@ -165,7 +165,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     let chain = chain.to_str().unwrap();
     place.refused("data", &["init", "--from", chain], &["holds a state already"]);
     let format = place.path("data/state/FORMAT");
-    let newer = fs::read_to_string(&format).unwrap().replace("format 1", "format 9");
+    let newer = fs::read_to_string(&format).unwrap().replace("format 2", "format 9");
     fs::write(&format, newer).unwrap();
     place.refused("data", &["root"], &["format 9", "newer"]);
     fs::write(&format, "something else").unwrap();

@@ -136,6 +136,11 @@ impl Batch {
         self.keep = Some(height);
     }
 
+    /// The block in whose history it is kept what the cells replace, if it is.
+    pub const fn kept(&self) -> Option<u64> {
+        self.keep
+    }
+
     /// Adds a value to put.
     pub fn put(&mut self, table: Table, key: impl Into<Vec<u8>>, value: impl Into<Bytes>) {
         self.writes.push(Write { table, key: key.into(), value: Some(value.into()) });

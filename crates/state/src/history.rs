@@ -4,6 +4,8 @@ use core::ops::Bound;
 
 use polity_types::Bytes;
 use polity_verify::Path;
+#[cfg(feature = "disk")]
+use polity_verify::{Change, hash_value};
 
 use crate::{Backend, Batch, CellChange, Rows, StateError, Table};
 
@@ -91,12 +93,8 @@ pub(crate) fn backward(backend: &dyn Backend, head: u64, to: u64) -> Result<Batc
     let mut deletes = Vec::new();
     for height in (to.saturating_add(1)..=head).rev() {
         for path in changed(backend, height)? {
-            let key = history_key(&path, height);
-            let replaced = backend.get(Table::History, &key)?.ok_or_else(|| {
-                StateError::Corrupt(format!("no history of path {path} at block {height}"))
-            })?;
-            cells.insert(path, Replaced::from_bytes(&replaced)?);
-            deletes.push(key);
+            cells.insert(path, replaced(backend, &path, height)?);
+            deletes.push(history_key(&path, height));
         }
     }
     let change = |(path, Replaced { row, cell })| CellChange::new(path, row.to_vec(), cell);
@@ -107,6 +105,24 @@ pub(crate) fn backward(backend: &dyn Backend, head: u64, to: u64) -> Result<Batc
         batch.delete(Table::Blocks, height.to_be_bytes());
     }
     Ok(batch)
+}
+
+/// What the latest block changed in the trie, in ascending order of the paths.
+#[cfg(feature = "disk")]
+pub(crate) fn changes(backend: &dyn Backend, height: u64) -> Result<Vec<Change>, StateError> {
+    let change = |path| {
+        let Replaced { row, .. } = replaced(backend, &path, height)?;
+        let cell = backend.get(Table::Cells, &row)?;
+        Ok((path, cell.map(|cell| hash_value(&cell))))
+    };
+    changed(backend, height)?.into_iter().map(change).collect()
+}
+
+/// What a block replaced at a path that it changed.
+fn replaced(backend: &dyn Backend, path: &Path, height: u64) -> Result<Replaced, StateError> {
+    let row = backend.get(Table::History, &history_key(path, height))?;
+    let missing = || format!("no history of path {path} at block {height}");
+    Replaced::from_bytes(&row.ok_or_else(|| StateError::Corrupt(missing()))?)
 }
 
 /// Adds to the batch of block `next` that blocks above `from`, up to `oldest`,

@@ -7,14 +7,20 @@ mod common;
 
 use common::{Blocks, CHAIN, commit, contents, small};
 use polity_state::{
-    Backend, Memory, Table,
+    Backend, Changes, History, Memory, State, Table,
     disk::{Disk, DiskError, DiskOptions},
 };
+use polity_types::{AccountId, B256, LocalKey, MachineKind, U256, Value};
 use polity_verify::{Path, Trie};
 use proptest::prelude::*;
 use std::{
+    fs,
     ops::Bound,
-    sync::atomic::{AtomicBool, Ordering},
+    process::Command,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// Roots, all rows in both directions, and the proofs of some paths.
@@ -140,4 +146,58 @@ fn readers_and_commits_at_the_same_time() {
         done.store(true, Ordering::Relaxed);
         assert!(reader.join().unwrap() > 0);
     });
+}
+
+/// As a crash between the two stores leaves it: the values are a batch ahead of the trie.
+#[test]
+fn a_trie_that_is_one_batch_behind_takes_it_over() {
+    for history in [History::Archive, History::Blocks(1), History::Blocks(0)] {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("state");
+        let copy = |from: &str, to: &str| {
+            let _ = fs::remove_dir_all(place.path().join(to));
+            let mut command = Command::new("cp");
+            let status = command.arg("-a").arg(place.path().join(from)).arg(place.path().join(to));
+            assert!(status.status().unwrap().success());
+        };
+        drop(Disk::create(&path, CHAIN, &small()).unwrap());
+        let blocks = |height: u64| {
+            let mut changes = Changes::new();
+            for number in (0..60).filter(|number| number % (height + 2) != 1) {
+                let account = AccountId::new(MachineKind::new(1), B256::from(U256::from(number)));
+                let value = Value::word(U256::from((number % 3) * height));
+                changes.set_slot(account, LocalKey::storage(U256::from(number)), value).unwrap();
+            }
+            changes
+        };
+        let model = State::in_memory().unwrap();
+        // Blocks, and one that is taken back where it can be.
+        let heights: &[u64] = match history {
+            History::Blocks(0) => &[0, 1, 2, 3, 4],
+            _ => &[0, 1, 2, 3, 2, 3, 4],
+        };
+        for height in heights.iter().copied() {
+            copy("state/trie", "trie");
+            let state =
+                State::open(Arc::new(Disk::open(&path, None, &small()).unwrap()), history).unwrap();
+            for state in [&model, &state] {
+                let commit = match state.height() {
+                    None => state.genesis(0, blocks(height)),
+                    Some(head) if head < height => state.commit(height, blocks(height)),
+                    Some(_) => {
+                        state.roll_back(height).unwrap();
+                        continue;
+                    }
+                };
+                commit.unwrap().durable().unwrap();
+            }
+            drop(state);
+            copy("trie", "state/trie");
+            let state =
+                State::open(Arc::new(Disk::open(&path, None, &small()).unwrap()), history).unwrap();
+            assert_eq!(state.root().unwrap(), model.root().unwrap());
+            assert_eq!(state.view().cells(&[]).unwrap(), model.view().cells(&[]).unwrap());
+            state.check().unwrap();
+        }
+    }
 }

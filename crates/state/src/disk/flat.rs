@@ -55,8 +55,17 @@ pub(super) struct Pending {
     pub(super) number: u64,
     /// The root of the trie before.
     pub(super) before: B256,
-    /// The changes, by path.
-    pub(super) changes: Vec<(B256, Option<B256>)>,
+    /// Where the changes stand.
+    pub(super) changes: Redo,
+}
+
+/// Where the changes of the trie stand.
+#[derive(Debug, BorshSerialize, BorshDeserialize)]
+pub(super) enum Redo {
+    /// Here, by path.
+    Listed(Vec<(B256, Option<B256>)>),
+    /// In the history and the cells of the block with this height.
+    Block(u64),
 }
 
 /// The open flat store.

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The version of the layout that this program reads and writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 const FORMAT: &str = "FORMAT";
 const LOCK: &str = "LOCK";
@@ -262,8 +262,8 @@ mod tests {
         Folder::create(&path, CHAIN).unwrap().complete().unwrap();
         let good = fs::read_to_string(format_of(&path)).unwrap();
         for (version, text) in [
-            (2, good.replace("format 1", "format 2")),
-            (0, good.replace("format 1", "format 0")),
+            (3, good.replace("format 2", "format 3")),
+            (1, good.replace("format 2", "format 1")),
             (7, format!("{TITLE}\nformat 7\nwhatever comes then")),
         ] {
             fs::write(format_of(&path), text).unwrap();

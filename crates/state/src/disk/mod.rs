@@ -12,9 +12,9 @@ mod folder;
 mod manifest;
 mod trie;
 
-use crate::{Backend, Batch, Rows, StateError, Table, Write};
+use crate::{Backend, Batch, Rows, StateError, Table, Write, history};
 use error::damaged;
-use flat::{Flat, Link, Pending};
+use flat::{Flat, Link, Pending, Redo};
 use folder::Folder;
 use polity_types::{B256, Bytes};
 use polity_verify::{Change, Key, Path as TriePath, Trie as OpenTrie, hash_value, sentinels};
@@ -146,7 +146,7 @@ impl Disk {
         }
         let number = head.number.saturating_add(1);
         let link = Link { number, root, trie_commits };
-        let pending = Pending { number, before: root, changes: Vec::new() };
+        let pending = Pending { number, before: root, changes: Redo::Listed(Vec::new()) };
         disk.flat.write(Vec::new(), &link, &pending)?;
         *disk.head() = Some(link);
         Ok(disk)
@@ -220,8 +220,13 @@ impl Disk {
             let pending = pending.ok_or_else(|| {
                 damaged(format!("has a trie that is not at the root before batch {}", head.number))
             })?;
-            let change = |(path, value): &(B256, Option<B256>)| (TriePath::new(path.0), *value);
-            let changes: Vec<Change> = pending.changes.iter().map(change).collect();
+            let changes = match pending.changes {
+                Redo::Block(height) => history::changes(self, height)?,
+                Redo::Listed(changes) => {
+                    let change = |(path, value): (B256, _)| (TriePath::new(path.0), value);
+                    changes.into_iter().map(change).collect()
+                }
+            };
             let update = trie.update(&changes)?;
             if update.root != head.root {
                 return Err(damaged(format!(
@@ -316,7 +321,10 @@ impl Backend for Disk {
         let root = update.root;
         announce(root);
         let row = |(path, value): &Change| (B256::new(*path.bytes()), *value);
-        let changes = batch.trie().iter().map(row).collect();
+        let changes = match batch.kept() {
+            Some(height) => Redo::Block(height),
+            None => Redo::Listed(batch.trie().iter().map(row).collect()),
+        };
         let writes = batch.seal(root, &update.replaced, self)?;
         self.check_space(&writes, &[])?;
         let mut head = self.head();
