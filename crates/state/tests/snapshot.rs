@@ -22,10 +22,14 @@ use polity_types::{
     AccountId, AccountRecord, B256, Bytes, CodeRef, LocalKey, MachineKind, Name, Space, U256, Value,
 };
 use polity_verify::{Cell, Key, hash_value};
+use proptest::prelude::*;
 use std::sync::Arc;
 
 const KIND: MachineKind = MachineKind::new(1);
 const HEIGHT: u64 = 300;
+/// The bytes of a header before its check, and those of a check.
+const HEADER: usize = 92;
+const CHECK: usize = 32;
 
 fn machines() -> Machines {
     Machines::default().with(Toy::new(KIND)).unwrap()
@@ -229,19 +233,105 @@ fn a_snapshot_that_was_made_up_is_refused() {
 
 /// The snapshot with another root in its header, and all checks in order.
 fn with_root(bytes: &[u8], root: B256) -> Vec<u8> {
-    let mut forged = bytes[..92].to_vec();
-    forged[60..].copy_from_slice(root.as_slice());
-    let mut check = hash_value(&forged);
-    forged.extend_from_slice(check.as_slice());
-    let mut rest = &bytes[124..];
+    let mut forged = bytes.to_vec();
+    forged[60..HEADER].copy_from_slice(root.as_slice());
+    mended(&forged)
+}
+
+/// The bytes with the checks that belong to them.
+fn mended(bytes: &[u8]) -> Vec<u8> {
+    let Some((header, rest)) = bytes.split_at_checked(HEADER) else { return bytes.to_vec() };
+    let mut mended = header.to_vec();
+    let mut check = hash_value(header);
+    mended.extend_from_slice(check.as_slice());
+    let mut rest = rest.get(CHECK..).unwrap_or_default();
     while let Some((head, tail)) = rest.split_first_chunk::<5>() {
         let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
-        let payload = &tail[..length];
+        let (payload, tail) = tail.split_at(length.min(tail.len()));
         check = hash_value(&[check.as_slice(), head, hash_value(payload).as_slice()].concat());
-        forged.extend_from_slice(&[head, payload, check.as_slice()].concat());
-        rest = &tail[length + 32..];
+        mended.extend_from_slice(&[head, payload, check.as_slice()].concat());
+        rest = tail.get(CHECK..).unwrap_or_default();
     }
-    forged
+    mended
+}
+
+/// A few accounts, so that a change often hits what is not a value.
+fn little() -> State {
+    let state = State::in_memory().unwrap();
+    let mut changes = Changes::new();
+    for number in 0..4 {
+        let hash = Toy::new(KIND).code_hash(&code(number % 2));
+        changes.set_code(hash, code(number % 2));
+        let code = Some(CodeRef { machine: KIND, hash });
+        let record = AccountRecord { balance: U256::from(number), sequence: 1, code };
+        changes.set_account(account(number), Some(record));
+        let key = LocalKey { space: Space(16), name: Name::Bytes(vec![7; 3].into()) };
+        changes.set_slot(account(number), key, Value::bytes(vec![9; 5].into())).unwrap();
+    }
+    state.genesis(HEIGHT, changes).unwrap();
+    state.set_block_hash(HEIGHT, B256::repeat_byte(5)).unwrap();
+    state
+}
+
+#[derive(Clone, Debug)]
+enum Spoil {
+    Flip(prop::sample::Index, u8),
+    Remove(prop::sample::Index, usize),
+    Repeat(prop::sample::Index, usize),
+}
+
+fn spoils() -> impl Strategy<Value = Vec<Spoil>> {
+    let spoil = prop_oneof![
+        4 => (any::<prop::sample::Index>(), 1..=u8::MAX).prop_map(|(at, bits)| Spoil::Flip(at, bits)),
+        1 => (any::<prop::sample::Index>(), 1..80_usize).prop_map(|(at, size)| Spoil::Remove(at, size)),
+        1 => (any::<prop::sample::Index>(), 1..80_usize).prop_map(|(at, size)| Spoil::Repeat(at, size)),
+    ];
+    prop::collection::vec(spoil, 1..4)
+}
+
+fn spoil(bytes: &mut Vec<u8>, spoils: &[Spoil]) {
+    for spoil in spoils {
+        let length = bytes.len().max(1);
+        match spoil {
+            Spoil::Flip(at, bits) => {
+                bytes.iter_mut().skip(at.index(length)).take(1).for_each(|byte| *byte ^= bits);
+            }
+            Spoil::Remove(at, size) => {
+                let at = at.index(length);
+                bytes.drain(at.min(bytes.len())..(at + size).min(bytes.len()));
+            }
+            Spoil::Repeat(at, size) => {
+                let at = at.index(length);
+                let piece: Vec<u8> = bytes.iter().skip(at).take(*size).copied().collect();
+                bytes.splice(at.min(bytes.len())..at.min(bytes.len()), piece);
+            }
+        }
+    }
+}
+
+proptest! {
+    /// Whatever is changed: it is refused, or becomes a state that has the root and whose snapshot
+    /// says the same.
+    #[test]
+    fn a_spoiled_snapshot_is_refused_or_a_state(spoils in spoils()) {
+        let (_, honest) = exported(&little());
+        let mut bytes = honest.clone();
+        spoil(&mut bytes, &spoils);
+        prop_assert!(bytes == honest || import(&bytes, None).is_err());
+        // With its checks in order, and then with the root that its cells have.
+        let mut bytes = mended(&bytes);
+        for _ in 0..2 {
+            match import(&bytes, None) {
+                Ok((state, summary)) => {
+                    prop_assert_eq!(state.check().unwrap(), summary.cells);
+                    prop_assert_eq!(exported(&state).0, summary);
+                    break;
+                }
+                Err(SnapshotError::Root { found, .. }) => bytes = with_root(&bytes, found),
+                Err(_) => break,
+            }
+        }
+    }
 }
 
 #[test]
