@@ -20,6 +20,8 @@ use std::{
 const SLOTS: u64 = 100;
 /// Entries that the state is filled with at once.
 const FILL: u64 = 50_000;
+/// So long an engine has after the filling for what it does in the background.
+const REST: Duration = Duration::from_secs(10);
 /// Changes of a block, and how many such blocks.
 const BLOCKS: [(u64, u32); 3] = [(1_000, 20), (10_000, 8), (100_000, 3)];
 
@@ -136,6 +138,7 @@ impl States {
             engine.commit()?;
             known = self.keys.min(known + FILL);
         }
+        std::thread::sleep(REST);
         let mut blocks = Vec::new();
         for (changes, times) in BLOCKS {
             let mut sum = Block { changes, ..Block::NOTHING };

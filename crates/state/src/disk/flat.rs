@@ -13,7 +13,7 @@
 use super::error::{damaged, io};
 use crate::{Row, StateError, Table, Write};
 use borsh::{BorshDeserialize, BorshSerialize};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use polity_types::{B256, Bytes};
 use std::{
     ops::Bound,
@@ -198,21 +198,24 @@ impl Flat {
     /// or not, which the next [`Flat::open`] tells, and this store writes no more.
     pub(super) fn write(
         &self,
-        mut writes: Vec<Write>,
+        writes: &[Write],
         link: &Link,
         pending: &Pending,
     ) -> Result<(), StateError> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
-        // Readers see a batch arrive in this order. A later write to the same key stays behind.
-        writes.sort_by_key(|write| Table::ORDER.iter().position(|table| *table == write.table));
+        let rows = writes.len().saturating_add(4);
+        let batch = OwnedWriteBatch::with_capacity(self.database.clone(), rows);
+        let mut batch = batch.durability(Some(PersistMode::SyncAll));
         let mut full = Vec::new();
-        for Write { table, key, value } in writes {
-            full.clear();
-            full.push(byte(table));
-            full.extend_from_slice(&key);
-            match value {
-                Some(value) => batch.insert(&self.rows, full.as_slice(), value.as_ref()),
-                None => batch.remove(&self.rows, full.as_slice()),
+        // Readers see a batch arrive in this order. A later write to the same key stays behind.
+        for table in Table::ORDER {
+            for Write { key, value, .. } in writes.iter().filter(|write| write.table == table) {
+                full.clear();
+                full.push(byte(table));
+                full.extend_from_slice(key);
+                match value {
+                    Some(value) => batch.insert(&self.rows, full.as_slice(), value.as_ref()),
+                    None => batch.remove(&self.rows, full.as_slice()),
+                }
             }
         }
         let encode = |encoded: std::io::Result<Vec<u8>>| {

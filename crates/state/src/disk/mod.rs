@@ -147,7 +147,7 @@ impl Disk {
         let number = head.number.saturating_add(1);
         let link = Link { number, root, trie_commits };
         let pending = Pending { number, before: root, changes: Redo::Listed(Vec::new()) };
-        disk.flat.write(Vec::new(), &link, &pending)?;
+        disk.flat.write(&[], &link, &pending)?;
         *disk.head() = Some(link);
         Ok(disk)
     }
@@ -330,7 +330,7 @@ impl Backend for Disk {
         let mut head = self.head();
         let number = head.map_or(1, |head| head.number.saturating_add(1));
         let link = Link { number, root, trie_commits };
-        self.flat.write(writes, &link, &Pending { number, before, changes })?;
+        self.flat.write(&writes, &link, &Pending { number, before, changes })?;
         self.trie().commit(update)?;
         *head = Some(link);
         Ok(())
