@@ -36,14 +36,15 @@ pub(super) trait Engine {
     fn commit(&mut self) -> eyre::Result<Duration>;
 }
 
-pub(super) fn open(kind: Kind, place: &Path) -> eyre::Result<Box<dyn Engine>> {
+/// Opens an engine for so many entries.
+pub(super) fn open(kind: Kind, place: &Path, entries: u64) -> eyre::Result<Box<dyn Engine>> {
     Ok(match kind {
         Kind::Memory => Box::new(Polity::new(Arc::new(Memory::new()), true)?),
         Kind::Disk | Kind::Blind => {
             let disk = Disk::create(&place.join("state"), B256::ZERO, &DiskOptions::default())?;
             Box::new(Polity::new(Arc::new(disk), kind == Kind::Disk)?)
         }
-        Kind::Nomt => Box::new(Raw::new(place)?),
+        Kind::Nomt => Box::new(Raw::new(place, entries)?),
         Kind::Mpt => Box::new(Mpt::new(place)?),
     })
 }
@@ -93,10 +94,12 @@ struct Raw {
 }
 
 impl Raw {
-    fn new(place: &Path) -> eyre::Result<Self> {
+    fn new(place: &Path, entries: u64) -> eyre::Result<Self> {
         let mut options = Options::new();
         options.path(place.join("nomt"));
-        options.hashtable_buckets(1 << 16);
+        // Its table does not grow by itself. Accounts far apart take a page for some 30 keys.
+        let pages = u32::try_from(entries / 16)?.next_power_of_two();
+        options.hashtable_buckets(pages.max(1 << 16));
         options.preallocate_ht(false);
         Ok(Self { nomt: Nomt::open(options).map_err(|error| eyre!("{error}"))?, block: Vec::new() })
     }

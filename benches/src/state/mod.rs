@@ -129,7 +129,7 @@ impl States {
     fn measure(&self, kind: Kind) -> eyre::Result<Report> {
         let place = tempfile::Builder::new().prefix("state-bench").tempdir_in(&self.folder)?;
         let mut random = Random(1);
-        let mut engine = engines::open(kind, place.path())?;
+        let mut engine = engines::open(kind, place.path(), self.keys)?;
         let mut known = 0;
         while known < self.keys {
             let entries =
