@@ -62,6 +62,16 @@ impl<'h> SessionJournal<'h> {
         Self { database, session, fault: None }
     }
 
+    /// Loads the sender where it is about to be met, so that it is warm. Every time, for a
+    /// frame that reverts makes cold what it has loaded.
+    #[inline]
+    fn meet(&mut self, address: Address) -> Result<(), DatabaseError> {
+        if self.session.sender.is_some_and(|sender| sender == address) {
+            self.session.inner.load_account(&mut self.database, address)?;
+        }
+        Ok(())
+    }
+
     fn keep_fault(&mut self, noted: Result<(), Halt>) {
         if let Err(halt) = noted {
             self.fault.get_or_insert(halt);
@@ -291,6 +301,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
             loaded.rely_exact_balance().map_err(DatabaseError)?;
         }
         // The heir is judged before it inherits.
+        self.meet(target)?;
         let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let is_cold = inner.load_account_mut_optional(database, target, skip_cold_load)?.is_cold;
         self.rely_emptiness(target).map_err(DatabaseError)?;
@@ -400,6 +411,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         &mut self,
         address: Address,
     ) -> Result<StateLoad<AccountLoad>, DatabaseError> {
+        self.meet(address)?;
         let loaded = self.session.inner.load_account_delegated(&mut self.database, address)?;
         if let Some(found) = self.loaded(address)? {
             found.host.rely_code(found.handle)?;
@@ -413,6 +425,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         address: Address,
         skip_cold_load: bool,
     ) -> Result<StateLoad<Self::JournaledAccount<'_>>, LoadError> {
+        self.meet(address)?;
         self.session.inner.load_account_mut_optional(&mut self.database, address, skip_cold_load)
     }
 
@@ -503,6 +516,7 @@ impl<'h> JournalTr for SessionJournal<'h> {
         load_code: bool,
         skip_cold_load: bool,
     ) -> Result<AccountInfoLoad<'_>, LoadError> {
+        self.meet(address)?;
         let Self { database, session: EvmSession { inner, .. }, .. } = self;
         let loaded = inner.load_account_optional(database, address, load_code, skip_cold_load)?;
         let is_cold = loaded.is_cold;

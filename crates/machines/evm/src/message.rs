@@ -39,9 +39,9 @@ pub(crate) fn sender(
     host: &mut dyn Host,
 ) -> Result<Option<Account>, Halt> {
     let from = host.account(&account(tx.caller))?;
-    let may = host.peek(from)?.is_some_and(|sender| {
-        sender.code.is_none() && sender.sequence == tx.nonce && sender.balance >= terms.most
-    });
+    // Who is not there may send what costs nothing.
+    let sender = host.peek(from)?.unwrap_or_default();
+    let may = sender.code.is_none() && sender.sequence == tx.nonce && sender.balance >= terms.most;
     Ok(may.then_some(from))
 }
 
@@ -123,9 +123,11 @@ impl Executor<'_> {
         self.warm();
         let ctx = self.context();
         let (tx, block, cfg) = (ctx.tx, ctx.block, ctx.cfg);
-        if !tx.value.is_zero() {
+        let SessionJournal { database, session, .. } = &mut self.context().journaled_state;
+        if tx.value.is_zero() {
+            session.sender = Some(tx.caller);
+        } else {
             // From where revm takes it.
-            let SessionJournal { database, session, .. } = &mut self.context().journaled_state;
             session.inner.load_account(database, tx.caller)?;
         }
         let mut gas = handler.tx_gas(self, &intrinsic);
@@ -156,10 +158,8 @@ impl Executor<'_> {
         if spec >= SpecId::SHANGHAI {
             warm.set_coinbase(block.beneficiary);
         }
-        if spec >= SpecId::BERLIN {
+        if !tx.access_list.0.is_empty() {
             let mut list = AddressMap::<HashSet<StorageKey>>::default();
-            // revm takes loaded accounts for warm, and has not loaded this one.
-            list.insert(tx.caller, HashSet::default());
             for item in &tx.access_list.0 {
                 let keys = item.storage_keys.iter().map(|key| StorageKey::from_be_bytes(key.0));
                 list.entry(item.address).or_default().extend(keys);

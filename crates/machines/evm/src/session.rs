@@ -53,6 +53,8 @@ pub(crate) struct EvmSession {
     pub(crate) open: Vec<usize>,
     /// How many of the logs the kernel has been told.
     emitted: usize,
+    /// A sender that is warm although revm has not loaded it (EIP-2929).
+    pub(crate) sender: Option<Address>,
     /// Gas that was used in other machines.
     pub(crate) abroad: u64,
     /// How many calls of other machines are being answered.
@@ -168,6 +170,7 @@ impl Session for EvmSession {
         self.hops.clear();
         self.open.clear();
         self.emitted = 0;
+        self.sender = None;
         self.abroad = 0;
         self.nested = 0;
         self.called = false;

@@ -34,7 +34,7 @@ const FORKS: [Fork; 9] = [
 ];
 
 /// Contracts by what they do.
-const CODES: [(u8, &[u8]); 13] = [
+const CODES: [(u8, &[u8]); 14] = [
     (0x30, &[0x00]),                                                 // STOP
     (0x31, &[0x34, 0x5f, 0x55, 0x33, 0x60, 1, 0x55]),                // keeps value and caller
     (0x32, &[0x60, 0, 0x60, 0, 0xfd]),                               // reverts
@@ -48,7 +48,11 @@ const CODES: [(u8, &[u8]); 13] = [
     (0x3a, &[0x60, 0, 0x54, 0x60, 1, 0x60, 0, 0x55, 0x60, 0, 0x60, 0, 0x55]), // earns a refund
     (0x3b, &[0x60, 1, 0x60, 2, 0x60, 3, 0x60, 0, 0x60, 0, 0xa3, 0x3a, 0x60, 0, 0x55]), // logs
     (0x3c, &[0x60, 0, 0x60, 0, 0x60, 0, 0xf0, 0x60, 0, 0x55]),                // creates
+    (0x3d, &[0x32, 0x31, 0x60, 0, 0x60, 0, 0xfd]), // looks at the sender and reverts
 ];
+
+/// Calls 0x3d, which looks at the sender and reverts, and looks at the sender itself.
+const LOOKS_AGAIN: u8 = 0x3e;
 
 fn target(number: u8) -> Address {
     Address::repeat_byte(number)
@@ -71,6 +75,11 @@ fn state() -> State {
     for (number, code) in CODES {
         put(target(number), 10, 1, Some(code));
     }
+    let mut looks_again = [0x60, 0].repeat(5);
+    looks_again.push(0x73);
+    looks_again.extend(target(0x3d));
+    looks_again.extend([0x61, 0xff, 0xff, 0xf1, 0x32, 0x31]);
+    put(target(LOOKS_AGAIN), 10, 1, Some(&looks_again));
     let delegation = [&[0xef, 0x01, 0x00][..], target(0x37).as_slice()].concat();
     put(target(0x24), 9, 1, Some(&delegation));
     state
@@ -80,7 +89,7 @@ fn state() -> State {
 fn calls(fork: Fork) -> Vec<TxEnv> {
     let base_fee = base_fee(fork);
     let mut targets = vec![SENDER, BENEFICIARY, Address::with_last_byte(2), target(0x21)];
-    targets.extend((0x22..=0x24).chain(0x30..=0x3c).map(target));
+    targets.extend((0x22..=0x24).chain(0x30..=LOOKS_AGAIN).map(target));
     let mut calls = Vec::new();
     for to in targets {
         for (gas_limit, data) in [(21_000, vec![]), (60_000, vec![0, 1, 0, 2]), (900_000, vec![])] {
@@ -108,6 +117,9 @@ fn calls(fork: Fork) -> Vec<TxEnv> {
                         let gas_priority_fee = Some(1);
                         calls.push(TxEnv { tx_type: 2, gas_priority_fee, ..legacy.clone() });
                     }
+                    // Who is not there may call for nothing.
+                    let nobody = Address::repeat_byte(0x12);
+                    calls.push(TxEnv { caller: nobody, nonce: 0, ..legacy.clone() });
                     calls.push(legacy);
                 }
             }
