@@ -20,8 +20,8 @@ use std::{num::NonZeroUsize, time::Duration};
 /// All execute the same block in the same process, in turns; the least time of all turns counts.
 /// In every turn the engine has forgotten what it learned in the one before. The mainnet blocks
 /// follow each other in a turn, first as a chain's do: each is executed once, on caches that hold
-/// the one before. Then, as most tables of others have it, each is executed three times in a row
-/// by each side. Every output is compared.
+/// the one before. Then, as benches that repeat a block have it, each is executed three times in
+/// a row by each side. Every output is compared.
 #[derive(Args)]
 pub(crate) struct Scaling {
     /// Print JSON instead of a table.
@@ -119,6 +119,7 @@ impl Scaling {
         let mut sequential = Sequential::new();
         let mut parallel = Parallel::new(self.threads)?;
         for turn in 0..self.repeat {
+            parallel.forget();
             for (input, row) in inputs.iter().zip(&mut rows) {
                 let Input { name, bare, machines, state, block } = input;
                 let mut run_parallel = |row: &mut Row| {
@@ -160,7 +161,6 @@ impl Scaling {
                 let same = receipts.iter().map(|receipt| receipt.gas_used).eq(gas);
                 ensure!(same, "{name}: revm used another amount of gas");
             }
-            parallel.forget();
         }
         for row in &rows {
             table::story(&line(row).join("  "));

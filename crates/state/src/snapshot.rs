@@ -286,7 +286,7 @@ struct Import<'a> {
     backend: &'a dyn Backend,
     machines: &'a Machines,
     summary: Summary,
-    /// Cells to commit: path, row, bytes.
+    /// Cells to commit.
     cells: Vec<CellChange>,
     last_row: Vec<u8>,
     /// The codes that accounts refer to and that have not come yet.

@@ -3,7 +3,7 @@ use polity_types::B256;
 
 use crate::{
     Change, Join, Kind, Leaf, Path, TERMINATOR, Trie, TrieError, hash_inner,
-    trie::{Node, both, build, merge, split},
+    trie::{Node, both, build, halve, merge, split},
 };
 
 /// A path of a trie, from the root down to where it ends.
@@ -105,16 +105,19 @@ fn open(depth: u16, paths: &[Opening<'_>], join: &impl Join) -> Result<Node, Tri
 }
 
 impl Opening<'_> {
+    /// The depth of the path's end, which is not above `depth`, and whose leaf lies on the path.
+    fn bottom(&self, depth: u16) -> Result<u16, TrieError> {
+        let bottom = u16::try_from(self.siblings.len()).ok();
+        bottom
+            .filter(|bottom| (depth..=Path::BITS).contains(bottom))
+            .filter(|bottom| self.terminal.is_none_or(|leaf| leaf.path.agrees(&self.path, *bottom)))
+            .ok_or(TrieError::Siblings(self.path))
+    }
+
     /// The node at a depth of the path, with what is below it.
     fn below(&self, depth: u16) -> Result<Node, TrieError> {
-        let wrong = TrieError::Siblings(self.path);
-        let bottom = u16::try_from(self.siblings.len()).map_err(|_| wrong)?;
-        let siblings = self.siblings.get(usize::from(depth)..).ok_or(wrong)?;
-        if bottom > Path::BITS
-            || self.terminal.is_some_and(|leaf| !leaf.path.agrees(&self.path, bottom))
-        {
-            return Err(wrong);
-        }
+        let bottom = self.bottom(depth)?;
+        let siblings = self.siblings.get(usize::from(depth)..).unwrap_or_default();
         let mut node = self.terminal.map_or(Node::closed(TERMINATOR), Node::leaf);
         for (depth, sibling) in (depth..bottom).zip(siblings).rev() {
             let sibling = Node::closed(B256::new(*sibling));
@@ -143,8 +146,7 @@ fn advance(
     let sibling = first.siblings.get(usize::from(depth));
     let sibling = B256::new(*sibling.ok_or(TrieError::Siblings(first.path))?);
     let (left, right) = split(paths, depth, |opening| &opening.path);
-    let (lower, upper) = split(changes, depth, |(path, _)| path);
-    let (before, after) = replaced.split_at_mut(lower.len().min(replaced.len()));
+    let ((lower, before), (upper, after)) = halve(changes, replaced, depth);
     let half =
         |paths: &[Opening<'_>], changes: &[Change], replaced: &mut [Option<B256>]| match paths {
             [] => Step::closed(sibling, depth + 1, changes),
@@ -167,14 +169,7 @@ impl Opening<'_> {
         changes: &[Change],
         replaced: &mut [Option<B256>],
     ) -> Result<Step, TrieError> {
-        let wrong = TrieError::Siblings(self.path);
-        let bottom = u16::try_from(self.siblings.len()).map_err(|_| wrong)?;
-        if bottom > Path::BITS
-            || depth > bottom
-            || self.terminal.is_some_and(|leaf| !leaf.path.agrees(&self.path, bottom))
-        {
-            return Err(wrong);
-        }
+        self.bottom(depth)?;
         self.descend(depth, changes, replaced)
     }
 
@@ -188,8 +183,7 @@ impl Opening<'_> {
             return Ok(self.end(depth, changes, replaced));
         };
         let sibling = B256::new(*sibling);
-        let (lower, upper) = split(changes, depth, |(path, _)| path);
-        let (before, after) = replaced.split_at_mut(lower.len().min(replaced.len()));
+        let ((lower, before), (upper, after)) = halve(changes, replaced, depth);
         Ok(if self.path.bit(depth) {
             let left = Step::closed(sibling, depth + 1, lower)?;
             Step::above(left, self.descend(depth + 1, upper, after)?)

@@ -336,9 +336,7 @@ impl Node {
                 Ok(())
             }
             Body::Inner(children) => {
-                let (lower, upper) = split(changes, depth, |(path, _)| path);
-                let place = lower.len().min(replaced.len());
-                let (before, after) = replaced.split_at_mut(place);
+                let ((lower, before), (upper, after)) = halve(changes, replaced, depth);
                 let [left, right] = children.as_mut();
                 let left_half = || left.update(depth + 1, lower, before, join);
                 let right_half = || right.update(depth + 1, upper, after, join);
@@ -449,4 +447,18 @@ pub(crate) fn split<T>(sorted: &[T], depth: u16, path: impl Fn(&T) -> &Path) -> 
 const fn child(children: &[Node; 2], right: bool) -> &Node {
     let [left, other] = children;
     if right { other } else { left }
+}
+
+/// Changes, and where it is noted what each replaces.
+type Half<'c, 'r> = (&'c [Change], &'r mut [Option<B256>]);
+
+/// What goes to the left at a depth, and what to the right, with where it is noted what each replaces.
+pub(crate) fn halve<'c, 'r>(
+    changes: &'c [Change],
+    replaced: &'r mut [Option<B256>],
+    depth: u16,
+) -> (Half<'c, 'r>, Half<'c, 'r>) {
+    let (lower, upper) = split(changes, depth, |(path, _)| path);
+    let (before, after) = replaced.split_at_mut(lower.len().min(replaced.len()));
+    ((lower, before), (upper, after))
 }

@@ -7,79 +7,22 @@
 
 use crate::{
     account,
-    account::address,
     database::DatabaseError,
     executor::{Error, Executor, SessionHandler},
     journal::SessionJournal,
     session::EvmSession,
-    terms::Terms,
+    terms::{Terms, buy, sender},
 };
-use alloy_primitives::{
-    Address, U256,
-    map::{AddressMap, HashSet},
-};
+use alloy_primitives::{Address, U256};
 use core::marker::PhantomData;
-use polity_kernel::{Account, Halt, Host};
+use polity_kernel::Halt;
 use revm::{
-    context::TxEnv,
     context_interface::{Cfg, result::ExecutionResult},
     handler::{
-        EvmTr, FrameResult, Handler, post_execution,
-        validation::validate_initial_tx_gas_with_gas_params,
+        FrameResult, Handler, post_execution, validation::validate_initial_tx_gas_with_gas_params,
     },
     interpreter::InitialAndFloorGas,
-    primitives::{StorageKey, hardfork::SpecId},
 };
-
-/// The sender, if it may send the transaction as far as its own account goes.
-#[inline]
-pub(crate) fn sender(
-    tx: &TxEnv,
-    terms: &Terms,
-    host: &mut dyn Host,
-) -> Result<Option<Account>, Halt> {
-    let from = host.account(&account(tx.caller))?;
-    // Who is not there may send what costs nothing.
-    let sender = host.peek(from)?.unwrap_or_default();
-    let may = sender.code.is_none() && sender.sequence == tx.nonce && sender.balance >= terms.most;
-    Ok(may.then_some(from))
-}
-
-/// Takes `amount` from the [`sender`], for gas above all, counts its nonce up, and relies on what
-/// allows it. Where the beneficiary, who is touched, does not, nothing is done.
-#[inline]
-pub(crate) fn buy(
-    from: Account,
-    tx: &TxEnv,
-    terms: &Terms,
-    amount: U256,
-    host: &mut dyn Host,
-) -> Result<bool, Halt> {
-    if terms.tip == 0 {
-        // The order in which accounts are met is that of the effects, with or without a tip.
-        host.account(&account(terms.to))?;
-        let beneficiary = account(address(&host.block().beneficiary));
-        let beneficiary = host.account(&beneficiary)?;
-        if !touch(beneficiary, host)? {
-            return Ok(false);
-        }
-    }
-    host.rely_sequence(from)?;
-    host.rely_code(from)?;
-    host.rely_balance(from, terms.most, U256::MAX)?;
-    host.set_sequence(from, tx.nonce.saturating_add(1))?;
-    if !host.debit(from, amount)? {
-        return Err(Halt::Fault("a balance that was there is not".into()));
-    }
-    Ok(true)
-}
-
-/// Touches an account without a change; tells whether this leaves it as it is, and relies on
-/// that whichever way: what is empty goes (EIP-161) or, in earlier forks, comes to be.
-fn touch(account: Account, host: &mut dyn Host) -> Result<bool, Halt> {
-    host.rely_emptiness(account)?;
-    Ok(host.peek(account)?.is_some_and(|record| !record.is_empty()))
-}
 
 impl Executor<'_> {
     /// Executes a message call. `None` where the transaction is anything else or might not be
@@ -120,7 +63,7 @@ impl Executor<'_> {
         intrinsic: InitialAndFloorGas,
     ) -> Result<ExecutionResult, Error> {
         let mut handler = SessionHandler(PhantomData);
-        self.warm();
+        handler.load_accounts(self)?;
         let ctx = self.context();
         let (tx, block, cfg) = (ctx.tx, ctx.block, ctx.cfg);
         let SessionJournal { database, session, .. } = &mut self.context().journaled_state;
@@ -145,27 +88,6 @@ impl Executor<'_> {
         self.pay(tx.caller, wei(terms.price, tx.gas_limit.saturating_sub(used)))?;
         self.pay(block.beneficiary, wei(terms.tip, used))?;
         handler.execution_result(self, result, spent)
-    }
-
-    /// Notes which accounts and slots are warm from the start (EIP-2929, EIP-2930, EIP-3651).
-    fn warm(&mut self) {
-        let (ctx, _, precompiles, _) = self.all_mut();
-        let (block, tx, spec) = (ctx.block, ctx.tx, ctx.cfg.spec);
-        let warm = &mut ctx.journaled_state.session.inner.warm_addresses;
-        if warm.precompiles().is_empty() {
-            warm.set_precompile_addresses(precompiles.warm_addresses());
-        }
-        if spec >= SpecId::SHANGHAI {
-            warm.set_coinbase(block.beneficiary);
-        }
-        if !tx.access_list.0.is_empty() {
-            let mut list = AddressMap::<HashSet<StorageKey>>::default();
-            for item in &tx.access_list.0 {
-                let keys = item.storage_keys.iter().map(|key| StorageKey::from_be_bytes(key.0));
-                list.entry(item.address).or_default().extend(keys);
-            }
-            warm.set_access_list(list);
-        }
     }
 
     /// Gives an account wei, where revm does not have it in the kernel.

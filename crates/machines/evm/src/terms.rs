@@ -1,4 +1,8 @@
+//! What ordinary calls offer, and how they buy their gas.
+
+use crate::{account, account::address};
 use alloy_primitives::{Address, U256};
+use polity_kernel::{Account, Halt, Host};
 use revm::{
     context::{BlockEnv, CfgEnv, TransactionType, TxEnv},
     context_interface::{Cfg, Transaction as _},
@@ -47,4 +51,54 @@ impl Terms {
         let most = U256::from(most).checked_add(tx.value)?;
         (price <= tx.gas_price).then_some(Self { to, most, price, tip })
     }
+}
+
+/// The sender, if it may send the transaction as far as its own account goes.
+#[inline]
+pub(crate) fn sender(
+    tx: &TxEnv,
+    terms: &Terms,
+    host: &mut dyn Host,
+) -> Result<Option<Account>, Halt> {
+    let from = host.account(&account(tx.caller))?;
+    // Who is not there may send what costs nothing.
+    let sender = host.peek(from)?.unwrap_or_default();
+    let may = sender.code.is_none() && sender.sequence == tx.nonce && sender.balance >= terms.most;
+    Ok(may.then_some(from))
+}
+
+/// Takes `amount` from the [`sender`], for gas above all, counts its nonce up, and relies on what
+/// allows it. Where the beneficiary, who is touched, does not, nothing is done.
+#[inline]
+pub(crate) fn buy(
+    from: Account,
+    tx: &TxEnv,
+    terms: &Terms,
+    amount: U256,
+    host: &mut dyn Host,
+) -> Result<bool, Halt> {
+    if terms.tip == 0 {
+        // The order in which accounts are met is that of the effects, with or without a tip.
+        host.account(&account(terms.to))?;
+        let beneficiary = account(address(&host.block().beneficiary));
+        let beneficiary = host.account(&beneficiary)?;
+        if !touch(beneficiary, host)? {
+            return Ok(false);
+        }
+    }
+    host.rely_sequence(from)?;
+    host.rely_code(from)?;
+    host.rely_balance(from, terms.most, U256::MAX)?;
+    host.set_sequence(from, tx.nonce.saturating_add(1))?;
+    if !host.debit(from, amount)? {
+        return Err(Halt::Fault("a balance that was there is not".into()));
+    }
+    Ok(true)
+}
+
+/// Touches an account without a change; tells whether this leaves it as it is, and relies on
+/// that whichever way: what is empty goes (EIP-161) or, in earlier forks, comes to be.
+fn touch(account: Account, host: &mut dyn Host) -> Result<bool, Halt> {
+    host.rely_emptiness(account)?;
+    Ok(host.peek(account)?.is_some_and(|record| !record.is_empty()))
 }

@@ -9,8 +9,7 @@ use crate::{
     account::address,
     block::Environment,
     gateway,
-    message::{buy, sender},
-    terms::Terms,
+    terms::{Terms, buy, sender},
 };
 use alloy_primitives::{Bytes, U256};
 use polity_kernel::{Halt, Host};
